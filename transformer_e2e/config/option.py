@@ -1,0 +1,63 @@
+"""What a settings field knows about itself: its help, its range, and whether it changes the result.
+
+One dataclass field is one flag, one sweep parameter and one key of config.yml (in upper case).
+"""
+
+from __future__ import annotations
+
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+from transformer_e2e.errors import nearest
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The values a field accepts: a closed interval, unless a side is open or None (no bound)."""
+
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None  # exclusive lower bound
+    below: float | None = None  # exclusive upper bound
+    choices: tuple[str, ...] = ()
+
+    def problem(self, name: str, value: Any) -> str | None:
+        """Why `--name=value` is refused, or None. The text ends with a value that works."""
+        if self.choices and value not in self.choices:
+            hint = nearest(str(value), self.choices)
+            return f"--{name}={value} is not one of {', '.join(self.choices)}{hint}"
+        if self.minimum is not None and value < self.minimum:
+            return f"--{name}={value} must be at least {self.minimum:g}"
+        if self.maximum is not None and value > self.maximum:
+            return f"--{name}={value} must be at most {self.maximum:g}"
+        if self.above is not None and not value > self.above:
+            return f"--{name}={value} must be greater than {self.above:g}"
+        if self.below is not None and not value < self.below:
+            return f"--{name}={value} must be less than {self.below:g}"
+        return None
+
+
+def option(default: Any, help: str, *, counts: bool = True, **rule: Any) -> Any:
+    """A settings field. `counts`: it changes the result, so it belongs to the trial's identity."""
+    return field(default=default, metadata={"help": help, "counts": counts, "rule": Rule(**rule)})
+
+
+def range_problems(settings: Any) -> list[str]:
+    """The problems of each field taken alone; rules over several fields are the class's own."""
+    found = []
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        if value is not None and "rule" in item.metadata:
+            problem = item.metadata["rule"].problem(item.name, value)
+            if problem:
+                found.append(problem)
+    return found
+
+
+def counted(settings: Any) -> dict[str, Any]:
+    """The fields that decide the result, by name."""
+    return {item.name: getattr(settings, item.name) for item in fields(settings) if is_counted(item)}
+
+
+def is_counted(item: Field[Any]) -> bool:
+    return bool(item.metadata.get("counts", False))

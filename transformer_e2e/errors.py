@@ -1,0 +1,45 @@
+"""Errors that a user can act on. Anything else that escapes is a bug and keeps its traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class UserError(Exception):
+    """A mistake in the input or in the surroundings; entry points print the message and exit 2.
+
+    A message holds what was given, the rule, and the nearest thing that works.
+    """
+
+
+class ConfigError(UserError):
+    """Settings, a config file or a sweep spec that cannot be used."""
+
+    @classmethod
+    def raise_if(cls, problems: Sequence[str], title: str = "invalid configuration") -> None:
+        """Report every problem at once; a sweep should not fail five times for five typos."""
+        if problems:
+            raise cls("\n".join([f"{title}:", *(f"  - {problem}" for problem in problems)]))
+
+
+class CheckpointError(UserError):
+    """A checkpoint or a trial's directory that cannot be used."""
+
+
+class DataError(UserError):
+    """A corpus, data set or tokenizer that cannot be loaded."""
+
+
+class TrackerError(UserError):
+    """W&B refused or cannot be reached at a moment where the program cannot go on without it."""
+
+
+class LaunchError(UserError):
+    """A process (server, agent, launcher) that cannot be started."""
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """`; did you mean X?` for the known word closest to `given`, or an empty string."""
+    close = difflib.get_close_matches(given, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
