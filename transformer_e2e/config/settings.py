@@ -86,8 +86,8 @@ class TrainSettings:
     precision: str = option("bf16", "matrix products in fp32, or under bf16 autocast", choices=PRECISIONS)
     threads: int = option(
         0,
-        "CPU threads; 0: one for each core at the first start, kept by every later attempt. The count can change "
-        "the last bits of a result",
+        "CPU threads; 0: one for each core at the first start, kept by every later attempt (the count can "
+        "change the last bits of a result)",
         minimum=0,
     )
 
