@@ -1,4 +1,4 @@
-"""Command line, environment and YAML -> `Settings`, for people and for `wandb agent`.
+"""Command line, environment and YAML -> settings, for people and for `wandb agent`.
 
 Every problem is reported at once, before anything heavy is imported.
 """
@@ -8,90 +8,121 @@ from __future__ import annotations
 import argparse
 import os
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from transformer_e2e.config.convert import KeepDefault, convert, is_boolean, type_word
+from transformer_e2e.config.generation import GenerationSettings
+from transformer_e2e.config.option import range_problems
 from transformer_e2e.config.settings import GROUPS, Settings
 from transformer_e2e.config.sources import from_environment, read_yaml, split_keys
 from transformer_e2e.errors import ConfigError, nearest
 
 
 @dataclass(frozen=True)
-class Resolved:
-    """Settings, where each one came from, and the config file's HP_SEARCH_ keys."""
+class Values:
+    """Settings by name, where each came from, the file's HP_SEARCH_ keys, and what is wrong."""
 
-    settings: Settings
+    by_name: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     search: dict[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
 
 
-def field_types() -> dict[str, Any]:
-    """Type hint of every setting, by field name."""
-    return {name: hint for group in GROUPS.values() for name, hint in typing.get_type_hints(group).items()}
+@dataclass(frozen=True)
+class Resolved:
+    """The settings of a training, where each one came from, and the file's HP_SEARCH_ keys."""
+
+    settings: Settings
+    sources: dict[str, str]
+    search: dict[str, Any]
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Give `parser` one flag a setting. Values stay text: `resolve` converts and checks them all."""
-    hints = field_types()
-    for title, group in GROUPS.items():
+def add_settings(parser: argparse.ArgumentParser, groups: Mapping[str, type[Any]] = GROUPS) -> None:
+    """Give `parser` one flag a setting. Values stay text: they are converted and checked together."""
+    hints = field_types(groups.values())
+    for title, group in groups.items():
         section = parser.add_argument_group(f"{title} settings")
         for item in fields(group):
-            shown: dict[str, Any] = {
-                "default": argparse.SUPPRESS,
-                "metavar": type_word(hints[item.name]).split(" ")[0].upper(),
-                "help": f"{item.metadata['help']} [{item.default}]".replace("%", "%%"),
-            }
+            text = f"{item.metadata['help']} [{item.default}]".replace("%", "%%")
+            metavar = type_word(hints[item.name]).split(" ")[0].upper()
+            flag = f"--{item.name}"
             if is_boolean(hints[item.name]):
-                section.add_argument(f"--{item.name}", nargs="?", const="true", **shown)
-                negated = {"dest": item.name, "const": "false", "help": argparse.SUPPRESS}
                 section.add_argument(
-                    f"--no_{item.name}", action="store_const", default=argparse.SUPPRESS, **negated
+                    flag, nargs="?", const="true", default=argparse.SUPPRESS, metavar=metavar, help=text
+                )
+                section.add_argument(
+                    f"--no_{item.name}",
+                    dest=item.name,
+                    action="store_const",
+                    const="false",
+                    default=argparse.SUPPRESS,
+                    help=argparse.SUPPRESS,
                 )
             else:
-                section.add_argument(f"--{item.name}", **shown)
+                section.add_argument(flag, default=argparse.SUPPRESS, metavar=metavar, help=text)
 
 
 def resolve(flags: dict[str, Any], unknown: Sequence[str], config: Path | None) -> Resolved:
-    """Merge flags over environment over `config` over defaults.
+    """The settings of a training: flags over environment over `config` over defaults.
 
     `unknown` are the arguments that the parser did not know. Raises ConfigError with every problem.
     """
-    hints = field_types()
-    content = read_yaml(config) if config else {}
-    file_values, search, problems = split_keys(content, hints, in_sweep="WANDB_SWEEP_ID" in os.environ)
-    problems = [f"{config}: {problem}" for problem in problems]
-    problems += [_unknown_flag(text, hints) for text in unknown if text.startswith("-")]
-    problems += [
-        f"unexpected argument {text!r}; flags are --name=value" for text in unknown if text[:1] != "-"
-    ]
-    layers = [(str(config), file_values), ("environment", dict(from_environment())), ("flag", flags)]
-    values: dict[str, Any] = {}
-    sources = {name: "default" for name in hints}
-    for source, layer in layers:
-        for name, value in layer.items():
-            try:
-                values[name] = convert(value, hints[name])
-                sources[name] = source
-            except KeepDefault:
-                continue
-            except ValueError as error:
-                problems.append(f"--{name}={value} ({source}) {error}")
-    settings = _compose(values)
-    ConfigError.raise_if(problems + settings.problems())
-    return Resolved(settings, sources, search)
-
-
-def _compose(values: dict[str, Any]) -> Settings:
+    values = _merge(GROUPS.values(), flags, unknown, config)
     parts = {
-        title: group(**{item.name: values[item.name] for item in fields(group) if item.name in values})
+        title: group(**{f.name: values.by_name[f.name] for f in fields(group) if f.name in values.by_name})
         for title, group in GROUPS.items()
     }
-    return Settings(**parts)
+    settings = Settings(**parts)
+    ConfigError.raise_if(values.problems + settings.problems())
+    return Resolved(settings, values.sources, values.search)
 
 
-def _unknown_flag(text: str, hints: dict[str, Any]) -> str:
+def resolve_generation(
+    flags: dict[str, Any], unknown: Sequence[str], config: Path | None
+) -> GenerationSettings:
+    """What to generate: flags over `config` over defaults. Raises ConfigError with every problem."""
+    values = _merge([GenerationSettings], flags, unknown, config)
+    settings = GenerationSettings(**values.by_name)
+    ConfigError.raise_if(values.problems + range_problems(settings))
+    return settings
+
+
+def field_types(groups: Iterable[type[Any]]) -> dict[str, Any]:
+    """Type hint of every setting, by field name."""
+    return {name: hint for group in groups for name, hint in typing.get_type_hints(group).items()}
+
+
+def _merge(
+    groups: Iterable[type[Any]], flags: dict[str, Any], unknown: Sequence[str], config: Path | None
+) -> Values:
+    hints = field_types(groups)
+    content = read_yaml(config) if config else {}
+    file_values, search, file_problems = split_keys(content, hints, in_sweep="WANDB_SWEEP_ID" in os.environ)
+    merged = Values(sources={name: "default" for name in hints}, search=search)
+    merged.problems.extend(f"{config}: {problem}" for problem in file_problems)
+    merged.problems.extend(_unknown(text, hints) for text in unknown)
+    environment = {name: value for name, value in from_environment().items() if name in hints}
+    for source, layer in ((str(config), file_values), ("environment", environment), ("flag", flags)):
+        for name, value in layer.items():
+            _take(merged, name, value, hints[name], source)
+    return merged
+
+
+def _take(merged: Values, name: str, value: Any, hint: Any, source: str) -> None:
+    try:
+        merged.by_name[name] = convert(value, hint)
+        merged.sources[name] = source
+    except KeepDefault:
+        return
+    except ValueError as error:
+        merged.problems.append(f"--{name}={value} ({source}) {error}")
+
+
+def _unknown(text: str, hints: dict[str, Any]) -> str:
+    if not text.startswith("-"):
+        return f"unexpected argument {text!r}; a flag is --name=value"
     name = text.split("=")[0]
     return f"unknown flag {name}{nearest(name, [f'--{known}' for known in hints])}"
