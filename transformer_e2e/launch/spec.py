@@ -1,0 +1,113 @@
+"""A sweep file, read and checked before anything is started."""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from transformer_e2e.config.convert import KeepDefault, convert
+from transformer_e2e.config.settings import GROUPS
+from transformer_e2e.errors import ConfigError, nearest
+
+# Programs whose parameters are our settings; a spec may run any other program.
+OWN_PROGRAM = "transformer_e2e.scripts.train"
+Json = dict[str, Any]
+
+
+def load_spec(path: Path) -> Json:
+    """The sweep configuration in `path`. Raises ConfigError with every problem, or the nearest file's name."""
+    from transformer_e2e.search.spec import problems
+
+    try:
+        spec = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no sweep file {path}{_nearest_file(path)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the sweep file {path}: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from None
+    if not isinstance(spec, dict):
+        raise ConfigError(
+            f"{path} holds {type(spec).__name__}, not a sweep: it needs the keys method and parameters"
+        )
+    ConfigError.raise_if([*problems(spec), *setting_problems(spec)], title=str(path))
+    return spec
+
+
+def setting_problems(spec: Json) -> list[str]:
+    """Parameters of our own training program that are no setting, and values that the setting refuses."""
+    if OWN_PROGRAM not in (spec.get("command") or ()):
+        return []
+    known = {item.name: item for group in GROUPS.values() for item in fields(group)}
+    hints = {name: hint for group in GROUPS.values() for name, hint in typing.get_type_hints(group).items()}
+    found = []
+    for name, parameter in (spec.get("parameters") or {}).items():
+        if name not in known:
+            found.append(f"parameters: {name} is no setting of {OWN_PROGRAM}{nearest(name, known)}")
+            continue
+        for value in _named_values(parameter):
+            if problem := _value_problem(name, value, hints[name], known[name].metadata["rule"]):
+                found.append(f"parameters: {problem}")
+    return found
+
+
+def metric_of(spec: Json) -> tuple[str, str]:
+    """The metric's name and its goal (`minimize` or `maximize`)."""
+    metric = spec.get("metric") or {}
+    return str(metric.get("name") or "eval/loss"), str(metric.get("goal") or "minimize")
+
+
+def searched(spec: Json) -> list[str]:
+    """The parameters that differ between trials, in the spec's order; nested ones joined by dots."""
+    return [name for name, parameter in _leaves(spec.get("parameters") or {}, "") if _varies(parameter)]
+
+
+def _leaves(parameters: Json, prefix: str) -> list[tuple[str, Json]]:
+    found: list[tuple[str, Json]] = []
+    for name, parameter in parameters.items():
+        if not isinstance(parameter, dict):
+            continue
+        if isinstance(nested := parameter.get("parameters"), dict):
+            found += _leaves(nested, f"{prefix}{name}.")
+        else:
+            found.append((f"{prefix}{name}", parameter))
+    return found
+
+
+def _varies(parameter: Json) -> bool:
+    return "value" not in parameter and len(parameter.get("values", (1, 2))) > 1
+
+
+def _named_values(parameter: Any) -> list[Any]:
+    """The values that a spec writes down for one parameter: constants, choices, ends of a range."""
+    if not isinstance(parameter, dict):
+        return []
+    ends = [parameter[key] for key in ("value", "min", "max") if key in parameter]
+    if str(parameter.get("distribution", "")) in ("log_uniform", "q_log_uniform", "inv_log_uniform"):
+        ends = []  # exponents of e, not values
+    values = parameter.get("values")
+    return [*ends, *(values if isinstance(values, list) else [])]
+
+
+def _value_problem(name: str, value: Any, hint: Any, rule: Any) -> str | None:
+    try:
+        converted = convert(value, hint)
+    except KeepDefault:
+        return None
+    except ValueError as error:
+        return f"{name}={value} {error}"
+    return None if converted is None else rule.problem(name, converted)
+
+
+def _nearest_file(path: Path) -> str:
+    folders = [folder for folder in (path.parent, Path("sweeps")) if folder.is_dir()]
+    specs = sorted({str(found) for folder in folders for found in folder.glob("*.y*ml")})
+    if not specs:
+        return ""
+    close = {Path(spec).name: spec for spec in specs}
+    hint = nearest(path.name, close) or nearest(str(path), specs)
+    return f"{hint} (there are: {', '.join(specs)})"
