@@ -1,0 +1,69 @@
+"""A decoder-only Transformer, from token ids to the logits of the next token.
+
+Rotary positions, RMSNorm before each sub-layer, gated MLP (SwiGLU), no biases, one matrix for the token
+embedding and the output. With equal weights it computes what Llama computes (a test holds it to that).
+Shape letters: B batch, T time, D model_dim, V vocab_size, R = head_dim / 2.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from transformer_e2e.model.block import NORM_EPSILON, Block
+from transformer_e2e.model.cache import KeyValueCache
+from transformer_e2e.model.init import initialise
+from transformer_e2e.model.loss import tied_cross_entropy
+from transformer_e2e.model.rotary import rotary_tables
+from transformer_e2e.model.shape import ModelShape
+
+
+class Decoder(nn.Module):
+    """Weights are drawn from torch's generator on the CPU (see `init`), so equal seeds give equal models
+    on every device. Parameters are fp32; run it under `torch.autocast` for bf16 products."""
+
+    cos_TR: Tensor
+    sin_TR: Tensor
+
+    def __init__(self, shape: ModelShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embedding = nn.Embedding(shape.vocab_size, shape.model_dim)
+        self.blocks = nn.ModuleList(Block(shape, layer) for layer in range(shape.num_layers))
+        self.final_norm = nn.RMSNorm(shape.model_dim, eps=NORM_EPSILON)
+        self.fill_tables()
+        initialise(self, shape.num_layers)
+
+    def fill_tables(self) -> None:
+        """Compute the rotary tables, which are no weights and are never saved."""
+        shape = self.shape
+        cos_TR, sin_TR = rotary_tables(shape.context_window, shape.head_dim, shape.rope_theta)
+        self.register_buffer("cos_TR", cos_TR, persistent=False)
+        self.register_buffer("sin_TR", sin_TR, persistent=False)
+
+    def hidden(self, ids_BT: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        """The normalised last layer x_BTD. T counted from the cache's length is at most context_window."""
+        start = cache.length if cache else 0
+        end = start + ids_BT.shape[1]
+        if end > self.shape.context_window:
+            raise ValueError(f"{end} positions do not fit in a context window of {self.shape.context_window}")
+        cos_TR, sin_TR = self.cos_TR[start:end], self.sin_TR[start:end]
+        x_BTD = F.dropout(self.embedding(ids_BT), self.shape.dropout, self.training)
+        for block in self.blocks:
+            x_BTD = block(x_BTD, cos_TR, sin_TR, cache)
+        if cache:
+            cache.advance(ids_BT.shape[1])
+        normed_BTD: Tensor = self.final_norm(x_BTD)
+        return normed_BTD
+
+    def forward(self, ids_BT: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        """logits_BTV: row t scores the token after ids[:, t] and depends on ids[:, : t + 1] alone."""
+        return F.linear(self.hidden(ids_BT, cache), self.embedding.weight)
+
+    def loss(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
+        """Summed cross-entropy [nats] of the targets that are not IGNORED; a scalar in fp32."""
+        return tied_cross_entropy(self.hidden(ids_BT), self.embedding.weight, targets_BT)
+
+    def parameter_count(self) -> int:
+        """Trained numbers; the tied embedding counts once."""
+        return sum(parameter.numel() for parameter in self.parameters())
