@@ -21,9 +21,9 @@ def batch_at(
     """Token ids (B, W + 1) of training step `step`: inputs [:, :-1], targets [:, 1:].
 
     An epoch visits `windows_per_epoch` windows once each, in an order of its own; neighbours share one token,
-    so no target appears twice. Each epoch cuts its windows at another offset, which brings the tokens left out at
-    the ends, and other contexts, into later epochs. Batches run on over the end of an epoch. With gradient
-    accumulation, micro-batch i of an optimizer step is `step * gradient_accumulation + i` here.
+    so no target appears twice. Each epoch cuts its windows at another offset, which brings the tokens left
+    out at the ends, and other contexts, into later epochs. Batches run on over the end of an epoch. With
+    gradient accumulation, micro-batch i of an optimizer step is `step * gradient_accumulation + i` here.
     `tokens` is 1-D and holds at least W + 1 ids; nothing of it is copied but the batch.
     """
     count = windows_per_epoch(len(tokens), context_window)
@@ -52,7 +52,8 @@ def windows_per_epoch(token_count: int, context_window: int) -> int:
 
 
 def validation_windows(tokens: NDArray[np.unsignedinteger], context_window: int) -> Ids:
-    """All of `tokens` as windows (N, W + 1) that overlap by one token: each token but the first is one target.
+    """All of `tokens` as windows (N, W + 1) that overlap by one token: each token but the first is one
+    target.
 
     The last window is filled up with IGNORED; `inputs_and_targets` turns windows into what a model takes.
     """
@@ -63,7 +64,8 @@ def validation_windows(tokens: NDArray[np.unsignedinteger], context_window: int)
 
 
 def inputs_and_targets(windows: Ids) -> tuple[Ids, Ids]:
-    """Windows (N, W + 1) as inputs (N, W), in which filling is id 0, and targets (N, W), in which it is IGNORED.
+    """Windows (N, W + 1) as inputs (N, W), in which filling is id 0, and targets (N, W), in which it is
+    IGNORED.
 
     Filling comes last in a window, so a causal model's outputs before it are unaffected.
     """

@@ -1,9 +1,10 @@
 """A seeded order of `count` things in which any position can be asked for alone.
 
 An alternating Feistel network over Z_a x Z_b, the smallest near-square with a * b >= count; values that land
-beyond `count` are sent through again (cycle walking). Source: Black and Rogaway, "Ciphers with Arbitrary Finite
-Domains", 2002, sections 3 and 4. Needs no memory, and unlike numpy's `permutation` it depends on no library
-version, so a trial resumed after an upgrade still sees the same batches. It is an order, not a secret.
+beyond `count` are sent through again (cycle walking). Source: Black and Rogaway, "Ciphers with Arbitrary
+Finite Domains", 2002, sections 3 and 4. Needs no memory, and unlike numpy's `permutation` it depends on no
+library version, so a trial resumed after an upgrade still sees the same batches. It is an order, not a
+secret.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ def _network(values: Words, height: int, width: int, key: int) -> Words:
     rows, columns = values // np.uint64(width), values % np.uint64(width)
     for number in range(0, ROUNDS, 2):
         rows = (rows + _mix(columns ^ np.uint64(mixed(key, number))) % np.uint64(height)) % np.uint64(height)
-        columns = (columns + _mix(rows ^ np.uint64(mixed(key, number + 1))) % np.uint64(width)) % np.uint64(width)
+        columns = (columns + _mix(rows ^ np.uint64(mixed(key, number + 1))) % np.uint64(width)) % np.uint64(
+            width
+        )
     return rows * np.uint64(width) + columns
 
 

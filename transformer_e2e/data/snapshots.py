@@ -1,8 +1,8 @@
 """Directories of the data cache: built once, complete or absent, verified by digest when opened.
 
 A snapshot is a directory of files beside a `manifest.json` that names the SHA-256 digest of each of them and
-holds whatever the builder wants remembered. Many processes may open the same snapshot at the same time; a lock
-file beside it lets exactly one of them build.
+holds whatever the builder wants remembered. Many processes may open the same snapshot at the same time; a
+lock file beside it lets exactly one of them build.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def read(directory: Path) -> Facts | None:
         return None
     try:
         manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-        damaged = [name for name, digest in manifest["sha256"].items() if file_digest(directory / name) != digest]
+        damaged = [
+            name for name, digest in manifest["sha256"].items() if file_digest(directory / name) != digest
+        ]
         facts: Facts = manifest["facts"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         logger.warning("%s cannot be read (%s); it is built again", directory, error)
@@ -107,7 +109,9 @@ def _build(directory: Path, build: Callable[[Path], Facts]) -> Facts:
         facts = build(staging)
         files = sorted(path for path in staging.rglob("*") if path.is_file())
         digests = {path.relative_to(staging).as_posix(): file_digest(path) for path in files}
-        _write_synced(staging / MANIFEST, json.dumps({"sha256": digests, "facts": facts}, indent=1, sort_keys=True))
+        _write_synced(
+            staging / MANIFEST, json.dumps({"sha256": digests, "facts": facts}, indent=1, sort_keys=True)
+        )
         for path in (*staging.rglob("*"), staging):
             _sync(path)
         staging.chmod(0o755)  # mkdtemp makes it private; a cache is shared

@@ -16,8 +16,8 @@ def perplexity(nats_per_token: float) -> float:
 def bits_per_byte(total_nats: float, total_bytes: int) -> float:
     """Bits that the model needs for one byte of UTF-8 text: 8 is no compression.
 
-    `total_nats` is the summed loss of every token of a text of `total_bytes` bytes. Averaging over tokens instead
-    would reward a tokenizer with short tokens.
+    `total_nats` is the summed loss of every token of a text of `total_bytes` bytes. Averaging over tokens
+    instead would reward a tokenizer with short tokens.
     """
     return total_nats / math.log(2) / total_bytes
 
@@ -25,8 +25,8 @@ def bits_per_byte(total_nats: float, total_bytes: int) -> float:
 def word_perplexity(total_nats: float, total_words: int) -> float:
     """Perplexity as if the model predicted whitespace-separated words; infinite where it overflows.
 
-    The convention of EleutherAI's evaluation harness for WikiText. Papers on the tokenised WikiText count each line
-    end as one more word, which makes their numbers about 2 % lower in the exponent.
+    The convention of EleutherAI's evaluation harness for WikiText. Papers on the tokenised WikiText count
+    each line end as one more word, which makes their numbers about 2 % lower in the exponent.
     """
     return _exp(total_nats / total_words)
 

@@ -1,0 +1,74 @@
+"""Any tokenizer of Hugging Face `transformers`, by name or from a folder.
+
+`transformers` takes a second or more to import, so a tokenizer opened from the cache loads it only when text
+is encoded or decoded; training needs neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from transformer_e2e.data.tokenizer import utf8, write_kind
+from transformer_e2e.errors import DataError, nearest
+
+END_OF_TEXT = "<|endoftext|>"  # added to a tokenizer that has no such token
+
+
+class HuggingFaceTokenizer:
+    """A folder written by `save_pretrained`. No special tokens are added to text; decoding leaves them out.
+
+    Round trips are as exact as the tokenizer's own (BERT's lower-case and drop spaces, GPT-2's are exact).
+    """
+
+    kind: ClassVar[str] = "hugging_face"
+
+    def __init__(self, directory: Path, vocab_size: int, end_of_text: int) -> None:
+        self._directory = directory
+        self.vocab_size = vocab_size
+        self.end_of_text = end_of_text
+
+    @cached_property
+    def _inner(self) -> Any:
+        return _auto_tokenizer(str(self._directory))
+
+    def encode(self, text: str) -> list[int]:
+        utf8(text)
+        return list(self._inner(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(
+            self._inner.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        )
+
+    def save(self, directory: Path) -> None:
+        self._inner.save_pretrained(str(directory))
+        write_kind(directory, self)
+
+
+def from_name(name: str) -> HuggingFaceTokenizer:
+    """The tokenizer of that name on the Hub (or in its cache), or in that folder. Raises DataError."""
+    inner = _auto_tokenizer(name)
+    end_of_text = next((i for i in (inner.eos_token_id, inner.sep_token_id) if i is not None), None)
+    if end_of_text is None:
+        inner.add_special_tokens({"eos_token": END_OF_TEXT})
+        end_of_text = inner.eos_token_id
+    # The largest id, not the number of tokens: some vocabularies have gaps.
+    tokenizer = HuggingFaceTokenizer(Path(name), max(inner.get_vocab().values()) + 1, int(end_of_text))
+    tokenizer.__dict__["_inner"] = inner  # with the token added above; a folder read again would lack it
+    return tokenizer
+
+
+def _auto_tokenizer(name: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except Exception as error:  # the Hub's, the network's, and whatever a damaged file raises
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(
+            f"--tokenizer={name} cannot be loaded: {first_line} Without the Hub these work: bytes, bpe:N such as "
+            f"bpe:2048, or a folder that holds a tokenizer{nearest(name, ['bytes', 'bpe:2048'])}"
+        ) from error
