@@ -52,7 +52,7 @@ class Connection:
         Clients wait and repeat their requests meanwhile, so a sweep goes on. Raises LaunchError when it
         keeps dying.
         """
-        if _answers(self.url) or _running(self.root) is not None:
+        if _running(self.root) is not None:
             return None
         if self.restarts >= MAX_RESTARTS:
             raise LaunchError(f"the server died {self.restarts + 1} times; see {log_path(self.root)}")
@@ -102,9 +102,7 @@ def connected(root: Path = DEFAULT_ROOT) -> Iterator[Connection | None]:
         return
     with embedded_server(root) as connection:
         before = {name: os.environ.get(name) for name in connection.exports()}
-        os.environ.update(
-            {name: value for name, value in connection.exports().items() if not before[name]}
-        )
+        os.environ.update({name: value for name, value in connection.exports().items() if not before[name]})
         try:
             yield connection
         finally:
@@ -184,30 +182,35 @@ def _wait_until_up(root: Path, process: subprocess.Popen[bytes]) -> dict[str, An
         process.terminate()
     tail = log_path(root).read_text(errors="replace").strip().splitlines()[-8:]
     raise LaunchError(
-        "\n".join([f"the embedded server did not start; the end of {log_path(root)}:", *(f"  {t}" for t in tail)])
+        "\n".join(
+            [f"the embedded server did not start; the end of {log_path(root)}:", *(f"  {t}" for t in tail)]
+        )
     )
 
 
 def _running(root: Path) -> dict[str, Any] | None:
-    """What `server.json` says, if a server answers there."""
+    """What `server.json` says, if that very server answers there."""
     try:
         found: dict[str, Any] = json.loads((root / "server.json").read_text())
-        return found if _answers(found["url"]) else None
+        return found if _serving_pid(found["url"]) == found["pid"] else None
     except (OSError, ValueError, KeyError):
         return None
 
 
-def _answers(url: str) -> bool:
+def _serving_pid(url: str) -> int | None:
+    """The process that answers at `url`, or None. After a kill -9 somebody else may have the port."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback needs no proxy
     try:
         with opener.open(f"{url}/healthz", timeout=5) as answer:
-            return bool(json.load(answer).get("ok"))
-    except (OSError, ValueError):
-        return False
+            return int(json.load(answer)["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _read_key(root: Path) -> str:
     try:
         return (root / "api_key").read_text().strip()
     except OSError as error:
-        raise LaunchError(f"cannot read the server's key: {error}; it is readable by its owner only") from None
+        raise LaunchError(
+            f"cannot read the server's key: {error}; it is readable by its owner only"
+        ) from None

@@ -38,7 +38,9 @@ class SweepPath:
             raise LaunchError(f"--sweep {text} is no sweep; write ENTITY/PROJECT/ID, as `wandb agent` does")
         missing = [entity, project][: 3 - len(parts)]
         if None in missing:
-            raise LaunchError(f"--sweep {text} lacks its entity; write ENTITY/PROJECT/ID, as `wandb agent` does")
+            raise LaunchError(
+                f"--sweep {text} lacks its entity; write ENTITY/PROJECT/ID, as `wandb agent` does"
+            )
         return cls(*[str(part) for part in (*missing, *parts)])
 
 

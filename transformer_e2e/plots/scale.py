@@ -1,0 +1,81 @@
+"""How the values of one setting, or of a metric, are laid out along an axis."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_FEW = 6  # as many different numbers are written out below an axis
+_DECADE = 10.0  # a positive setting whose values span more than this is drawn on a log axis
+
+
+@dataclass(frozen=True)
+class Scale:
+    """`kind` is linear, log or category; `categories` are the labels of a category axis, in order."""
+
+    kind: str
+    categories: tuple[str, ...] = ()
+
+    def position(self, value: Any) -> float:
+        """Where `value` lies on this axis, in the axis' own units (a category's index)."""
+        return float(self.categories.index(label(value))) if self.kind == "category" else float(value)
+
+    def fraction(self, place: float, low: float, high: float) -> float:
+        """The position `place` between `low` (0) and `high` (1), by ratio on a log axis; 0.5 if they are equal."""
+        if self.kind == "log":
+            place, low, high = math.log(place), math.log(low), math.log(high)
+        return 0.5 if high == low else (place - low) / (high - low)
+
+    def ticks(self, low: float, high: float) -> list[tuple[float, str]]:
+        """A few (position, label) pairs from `low` to `high`."""
+        if self.kind == "category":
+            return [(float(i), name) for i, name in enumerate(self.categories)]
+        if low == high:
+            return [(low, label(low))]
+        shares = (0.0, 0.25, 0.5, 0.75, 1.0)
+        if self.kind == "log":
+            return [(v, label(v)) for v in (low * (high / low) ** share for share in shares)]
+        return [(v, label(v)) for v in (low + (high - low) * share for share in shares)]
+
+
+def scale_of(values: Sequence[Any]) -> Scale:
+    """The axis that suits `values`: categories for words, truth values, None, and for a few repeated numbers.
+
+    A log axis needs positive numbers over more than one decade.
+    """
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+        return Scale("category", tuple(sorted({label(value) for value in values})))
+    distinct = sorted(set(values))
+    if len(distinct) <= _FEW and (len(distinct) < len(values) or all(isinstance(v, int) for v in values)):
+        return Scale("category", tuple(dict.fromkeys(label(value) for value in distinct)))
+    if distinct[0] > 0 and distinct[-1] / distinct[0] > _DECADE:
+        return Scale("log")
+    return Scale("linear")
+
+
+def label(value: Any) -> str:
+    """A value as people write it: `3e-04`, `0.15`, `64`, `true`."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        small = value != 0 and (abs(value) < 0.01 or abs(value) >= 1e5)
+        return f"{value:.1e}".replace(".0e", "e") if small else f"{value:.3g}"
+    return str(value)
+
+
+def readable_limits(values: Sequence[float]) -> tuple[float, float]:
+    """Limits in which the usual values fill the axis; a diverged trial's value may lie outside.
+
+    The outer limit is three times the distance from the median to the farther quartile, or the extreme
+    value if that is nearer. `values` are finite and not empty.
+    """
+    low, high, middle = min(values), max(values), statistics.median(values)
+    if len(values) >= 4:
+        first, _, third = statistics.quantiles(values, n=4, method="inclusive")
+        reach = 3 * max(third - middle, middle - first) or 0.05 * abs(middle)
+        low, high = max(low, middle - reach), min(high, middle + reach)
+    pad = 0.06 * (high - low) or 0.05 * (abs(middle) or 1.0)
+    return low - pad, high + pad
