@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformer_e2e.model.block import NORM_EPSILON, Block
 from transformer_e2e.model.cache import KeyValueCache
 from transformer_e2e.model.init import initialise
-from transformer_e2e.model.loss import tied_cross_entropy
+from transformer_e2e.model.loss import tied_cross_entropy, tied_token_losses
 from transformer_e2e.model.rotary import rotary_tables
 from transformer_e2e.model.shape import ModelShape
 
@@ -63,6 +63,10 @@ class Decoder(nn.Module):
     def loss(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
         """Summed cross-entropy [nats] of the targets that are not IGNORED; a scalar in fp32."""
         return tied_cross_entropy(self.hidden(ids_BT), self.embedding.weight, targets_BT)
+
+    def token_losses(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
+        """nats_BT: the terms of `loss`, 0 for IGNORED targets. For evaluation: it keeps no gradient."""
+        return tied_token_losses(self.hidden(ids_BT), self.embedding.weight, targets_BT)
 
     def parameter_count(self) -> int:
         """Trained numbers; the tied embedding counts once."""

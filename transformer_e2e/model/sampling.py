@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from transformer_e2e.errors import ConfigError
-from transformer_e2e.model.choice import Choice
 from transformer_e2e.model.cache import KeyValueCache
+from transformer_e2e.model.choice import Choice
 from transformer_e2e.model.decoder import Decoder
 
 KEPT_SHARE = 3 / 4
@@ -47,7 +47,10 @@ def generate(
         text
         for wrong, text in (
             (len(prompt_ids) == 0, "the prompt is empty; at least one token is needed"),
-            (any(not 0 <= token < vocab_size for token in prompt_ids), f"prompt ids must be in [0, {vocab_size})"),
+            (
+                any(not 0 <= token < vocab_size for token in prompt_ids),
+                f"prompt ids must be in [0, {vocab_size})",
+            ),
             (max_new_tokens < 0, f"max_new_tokens={max_new_tokens} must be at least 0"),
             (not temperature >= 0, f"temperature={temperature} must be at least 0 (0: the likeliest token)"),
             (top_k < 0, f"top_k={top_k} must be at least 0 (0: all tokens)"),

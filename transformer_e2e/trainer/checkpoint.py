@@ -1,0 +1,157 @@
+"""A training state on disk, exact to the bit: safetensors and JSON, no pickle.
+
+model.safetensors model.json   weights and shape (what `model.files` writes)
+optimizer.safetensors          moments and step counters, by parameter name
+rng.safetensors                torch's generators
+state.json                     counters, Python's and numpy's generators, the certificate
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from transformer_e2e.errors import CheckpointError
+from transformer_e2e.model.files import (
+    WEIGHTS,
+    cpu_tensors,
+    read_shape,
+    read_tensors,
+    require_same_tensors,
+    save_model,
+)
+from transformer_e2e.trainer import generators
+from transformer_e2e.trainer.certificate import differences, digest_ids, digest_json, digest_tensors
+from transformer_e2e.trainer.generators import Generators
+from transformer_e2e.trainer.optimizer import fresh_state, named_state, set_named_state
+from transformer_e2e.trainer.state import TrainState
+
+OPTIMIZER = "optimizer.safetensors"
+RNG = "rng.safetensors"
+STATE = "state.json"
+FORMAT = 1
+
+NextBatch = Callable[[int], np.ndarray]  # a step -> the ids that the update after it sees first
+
+
+@dataclass(frozen=True)
+class Saved:
+    """One checkpoint in memory: read completely before anything of it is used."""
+
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+    generators: Generators
+    progress: dict[str, Any]
+
+    def certificate(self, next_batch: NextBatch | None) -> dict[str, str]:
+        """A digest of each part; without `next_batch` the data is left uncertified."""
+        parts = {
+            "weights": digest_tensors(self.weights),
+            "optimizer": digest_tensors(self.optimizer),
+            "generators": digest_tensors(self.generators.tensors) + digest_json(self.generators.plain),
+            "progress": digest_json(self.progress),
+        }
+        if next_batch is not None:
+            parts["next_batch"] = digest_ids(next_batch(self.progress["step"]))
+        return parts
+
+
+def write_state(state: TrainState, directory: Path, next_batch: NextBatch | None = None) -> None:
+    """Write everything a new process needs to go on as if it had never stopped.
+
+    Call it between two steps. `directory` exists, is empty, and is read by nobody yet. The certificate
+    covers the next batch if `next_batch` is given.
+    """
+    saved = Saved(
+        weights=state.model.state_dict(),
+        optimizer=named_state(state.model, state.optimizer),
+        generators=generators.capture(),
+        progress=progress_of(state),
+    )
+    save_model(state.model, directory)
+    save_file(cpu_tensors(saved.optimizer), directory / OPTIMIZER)
+    save_file(saved.generators.tensors, directory / RNG)
+    document = {
+        "format": FORMAT,
+        "progress": saved.progress,
+        "generators": saved.generators.plain,
+        "certificate": saved.certificate(next_batch),
+    }
+    (directory / STATE).write_text(json.dumps(document) + "\n", encoding="utf-8")
+
+
+def read_state(state: TrainState, directory: Path, next_batch: NextBatch | None = None) -> None:
+    """Make `state` and every generator what they were when `directory` was written.
+
+    The CPU thread count is taken over, too: it can change the last bits of a sum. `next_batch` must
+    give the batch that was certified. Raises CheckpointError, with `state` and the generators
+    untouched, if a file is missing or unreadable, belongs to another model, or is not what was certified.
+    """
+    saved, recorded = read_saved(state, directory)
+    wrong = differences(recorded, saved.certificate(next_batch if "next_batch" in recorded else None))
+    if wrong:
+        raise CheckpointError(
+            f"{directory} is not the state that was saved: {', '.join(wrong)} differ from its certificate"
+            + ("; was the data changed?" if wrong == ["next_batch"] else "")
+        )
+    state.model.load_state_dict(saved.weights)
+    set_named_state(state.model, state.optimizer, saved.optimizer)
+    set_progress(state, saved.progress)
+    generators.restore(saved.generators)  # last: what comes before might draw
+
+
+def read_saved(state: TrainState, directory: Path) -> tuple[Saved, dict[str, str]]:
+    """The checkpoint and its certificate, checked to fit `state` but not yet against the certificate."""
+    document = read_document(directory / STATE)
+    shape = read_shape(directory)
+    if shape != state.model.shape:
+        raise CheckpointError(f"{directory} holds a model of {shape}, not of {state.model.shape}")
+    weights, optimizer = read_tensors(directory / WEIGHTS), read_tensors(directory / OPTIMIZER)
+    require_same_tensors(state.model.state_dict(), weights, directory / WEIGHTS)
+    if optimizer:  # empty before the first step
+        require_same_tensors(fresh_state(state.model), optimizer, directory / OPTIMIZER)
+    drawn = Generators(document["generators"], read_tensors(directory / RNG))
+    return Saved(weights, optimizer, drawn, document["progress"]), document["certificate"]
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """state.json. Raises CheckpointError if it cannot be read or has another format."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    wanted = {"format", "progress", "generators", "certificate"}
+    if not isinstance(document, dict) or set(document) != wanted or document["format"] != FORMAT:
+        raise CheckpointError(f"{path} is not a training state of format {FORMAT}")
+    return document
+
+
+def progress_of(state: TrainState) -> dict[str, Any]:
+    return {
+        "step": state.step,
+        "best_loss": state.best_loss if math.isfinite(state.best_loss) else None,
+        "evals_since_best": state.evals_since_best,
+        "tokens_seen": state.tokens_seen,
+        "evaluated_step": state.evaluated_step,
+        "unlogged": state.unlogged,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def set_progress(state: TrainState, progress: dict[str, Any]) -> None:
+    state.step = progress["step"]
+    state.best_loss = math.inf if progress["best_loss"] is None else progress["best_loss"]
+    state.evals_since_best = progress["evals_since_best"]
+    state.tokens_seen = progress["tokens_seen"]
+    state.evaluated_step = progress["evaluated_step"]
+    state.unlogged = dict(progress["unlogged"])
+    torch.set_num_threads(progress["threads"])

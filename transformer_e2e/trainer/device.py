@@ -1,0 +1,45 @@
+"""Where a trial computes, with how many threads, and that it computes the same bits every time."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from transformer_e2e.errors import ConfigError
+
+CUBLAS_WORKSPACE = ":4096:8"  # eight fixed buffers of 4 MiB: what cuBLAS asks for to be deterministic
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` takes cuda, then mps, then cpu. Raises ConfigError if the named device is not there."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, usable in there.items() if usable)
+    if not there.get(name, False):
+        usable = ", ".join(["auto", *(kind for kind, found in there.items() if found)])
+        raise ConfigError(f"--device={name} is not usable on this machine; use one of {usable}")
+    return torch.device(name)
+
+
+def make_deterministic(threads: int) -> int:
+    """Same input, same bits, from process to process. Returns the number of CPU threads in use.
+
+    `threads` 0 keeps what torch found: OMP_NUM_THREADS, else the cores.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
+    torch.use_deterministic_algorithms(True)
+    # The mode would also fill every fresh buffer with NaN, to show reads of memory never written: a
+    # debugging aid that costs a pass over each buffer.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    if threads:
+        torch.set_num_threads(threads)
+    return torch.get_num_threads()
+
+
+def products_in(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """The context in which a forward pass multiplies: `bf16` under autocast, `fp32` as it is."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
