@@ -1,0 +1,79 @@
+"""One attempt at a time works on a trial; the kernel releases the lock however the process dies."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+LOCK_NAME = ".lock"
+_POLL_SECONDS = 0.2
+
+
+class TrialHeld(Exception):
+    """Another live attempt holds the trial, and the caller does not want to wait."""
+
+
+class TrialLock:
+    """An exclusive flock on `directory/.lock`; makes the directory if need be.
+
+    Safe between any number of processes, on one machine and on file systems that pass flock on (NFS since
+    Linux 2.6.12). Waiting is polling, so a signal is honoured at once.
+    """
+
+    def __init__(self, directory: Path, *, no_wait: bool, say: Callable[[str], None]) -> None:
+        """Raises TrialHeld if `no_wait` and the lock is taken; nothing is touched then."""
+        self.directory = directory
+        self.made_directory = not directory.exists()
+        told = False
+        while (descriptor := _try(directory)) is None:
+            self.made_directory = False  # somebody else's by now
+            if no_wait:
+                raise TrialHeld(f"{directory.name} is held by {_holder(directory)}")
+            if not told:
+                told = True
+                holder = _holder(directory)
+                say(f"{directory.name} is held by {holder}; waiting for it (--no_wait: exit instead)")
+            time.sleep(_POLL_SECONDS)
+        self._descriptor = descriptor
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode(), 0)
+
+    def release(self) -> None:
+        os.close(self._descriptor)
+
+    def remove_directory(self) -> None:
+        """Undo the making of the directory, while the lock is still held."""
+        shutil.rmtree(self.directory)
+
+
+def _try(directory: Path) -> int | None:
+    """A descriptor that holds the lock; None: somebody else does, or the file vanished while we locked it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / LOCK_NAME
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except FileNotFoundError:  # the directory was removed in between
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # A holder that failed at its start removes the directory: a lock on a deleted file guards nothing.
+        if os.fstat(descriptor).st_ino == os.stat(path).st_ino:
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(descriptor)
+    return None
+
+
+def _holder(directory: Path) -> str:
+    try:
+        owner = json.loads((directory / LOCK_NAME).read_text())
+        return f"process {owner['pid']} on {owner['host']}"
+    except (OSError, ValueError, KeyError, TypeError):  # it has just begun, or just ended
+        return "another process"
