@@ -1,0 +1,1 @@
+"""What to try next and what to stop: pure functions from a sweep spec and its trials."""
