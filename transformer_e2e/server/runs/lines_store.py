@@ -1,0 +1,91 @@
+"""The lines that a run sends: history and events (JSON objects), console (text)."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+Table = Literal["history", "events", "console"]
+_COLUMN: dict[Table, str] = {"history": "json", "events": "json", "console": "text"}
+
+
+def append(tx: sqlite3.Connection, table: Table, run_id: int, offset: int, lines: Sequence[str]) -> None:
+    """Make `lines` the lines from `offset` on, and the last ones, so that repeating it changes nothing."""
+    tx.execute(f"DELETE FROM {table} WHERE run_id = ? AND line >= ?", (run_id, offset))
+    overwrite(tx, table, run_id, offset, lines)
+
+
+def overwrite(tx: sqlite3.Connection, table: Table, run_id: int, offset: int, lines: Sequence[str]) -> None:
+    """Put `lines` at `offset`, leaving what lies after them: a terminal rewrites earlier lines."""
+    tx.executemany(
+        f"INSERT OR REPLACE INTO {table} (run_id, line, {_COLUMN[table]}) VALUES (?, ?, ?)",
+        ((run_id, offset + index, line) for index, line in enumerate(lines)),
+    )
+
+
+def clear(tx: sqlite3.Connection, run_id: int) -> None:
+    """Forget all lines of a run."""
+    for table in _COLUMN:
+        tx.execute(f"DELETE FROM {table} WHERE run_id = ?", (run_id,))
+
+
+def count(conn: sqlite3.Connection, table: Table, run_id: int) -> int:
+    """One more than the last line's number: the offset of the next."""
+    row = conn.execute(f"SELECT MAX(line) + 1 FROM {table} WHERE run_id = ?", (run_id,)).fetchone()
+    return int(row[0] or 0)
+
+
+def tail(conn: sqlite3.Connection, table: Table, run_id: int) -> str | None:
+    """The text of the last line, or None."""
+    row = conn.execute(
+        f"SELECT {_COLUMN[table]} FROM {table} WHERE run_id = ? ORDER BY line DESC LIMIT 1", (run_id,)
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def texts(
+    conn: sqlite3.Connection, table: Table, run_id: int, start: int = 0, limit: int = -1
+) -> list[tuple[int, str]]:
+    """(number, text) of at most `limit` lines (-1: all) from number `start` on."""
+    query = f"SELECT line, {_COLUMN[table]} FROM {table} WHERE run_id = ? AND line >= ? ORDER BY line LIMIT ?"
+    return [(row[0], row[1]) for row in conn.execute(query, (run_id, start, limit))]
+
+
+def rows(conn: sqlite3.Connection, table: Table, run_id: int) -> Iterator[dict[str, Any]]:
+    """The lines as objects; each has `_step` (the line's number where the client sent none)."""
+    for line, text in texts(conn, table, run_id):
+        row = json.loads(text)
+        if "_step" not in row:
+            row["_step"] = line
+        yield row
+
+
+def flattened(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as names joined with dots; media objects (those with `_type`) stay whole."""
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, dict) and "_type" not in value:
+            flat.update(flattened(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def lookup(row: Mapping[str, Any], name: str) -> Any:
+    """The value of a flattened name, or None."""
+    if name in row:
+        return row[name]
+    return flattened(row).get(name) if "." in name else None
+
+
+def as_number(value: Any) -> float | None:
+    """A metric's value; the client writes NaN and infinities as strings. None for what is no number."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, (int, float)):
+        return float(value)
+    if value in ("NaN", "Infinity", "-Infinity"):
+        return float(value)
+    return None
