@@ -1,0 +1,179 @@
+"""The W&B run of one attempt at a trial: opened, fed and finished, never in the way of training.
+
+Only this module and its siblings `tracker_*` import wandb, and only inside functions: it takes a second.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from transformer_e2e.errors import TrackerError
+from transformer_e2e.runs.background import Overdue, in_background
+from transformer_e2e.runs.tracker_connection import Connection, Denied, Refused, Unreachable, is_online
+from transformer_e2e.runs.tracker_queries import BEST_PREFIX, Intent, stop_intent
+
+if TYPE_CHECKING:
+    import wandb
+
+X_AXIS = "train/global_step"
+CTRL_C_EXIT_CODE = 255  # what W&B's own handler reports, and shows as "killed"
+_INIT_SECONDS = 90.0  # W&B's own default for WANDB_INIT_TIMEOUT
+_FINISH_SECONDS = 60.0
+_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionRequest:
+    """Which W&B run to open. `fresh`: whatever the run holds is dropped, rows begin at 0."""
+
+    wandb_id: str
+    run_id: str
+    project: str
+    entity: str | None
+    config: Mapping[str, Any]
+    fresh: bool
+
+
+class Session:
+    """An open W&B run. Methods that feed it never raise: the first failure is said, later calls do nothing."""
+
+    def __init__(self, run: wandb.Run, connection: Connection | None, say: Callable[[str], None]) -> None:
+        self.run = run
+        self.connection = connection  # None: offline
+        self.hung = False  # finishing did not end; so would the client's own clean-up at exit
+        self._say = say
+        self._broken = False
+
+    @property
+    def online(self) -> bool:
+        return self.connection is not None
+
+    @property
+    def path(self) -> str:
+        """entity/project/id"""
+        return f"{self.run.entity}/{self.run.project}/{self.run.id}"
+
+    @property
+    def url(self) -> str | None:
+        return self.run.url if self.online else None
+
+    @property
+    def rows_held(self) -> int:
+        """History rows that W&B has already; the next one it expects has this number."""
+        return int(self.run.starting_step)
+
+    def send(self, row: int, metrics: Mapping[str, float]) -> None:
+        """Row number `row` of the journal, if W&B does not have it yet."""
+        if row >= self.rows_held:
+            self._feed(lambda: self.run.log(dict(metrics), step=row, commit=True))
+
+    def summarise(self, values: Mapping[str, Any]) -> None:
+        self._feed(lambda: self.run.summary.update(dict(values)))
+
+    def note_best(self, metric: str, value: float) -> None:
+        self.summarise({BEST_PREFIX + metric: value})
+
+    def mark_preempting(self) -> None:
+        """If the process now ends with a failure, the sweep hands the trial to somebody else."""
+        self._feed(self.run.mark_preempting)
+
+    def stop_intent(self) -> Intent:
+        """Whether W&B asked this run to stop; UNKNOWN offline or without an answer. Takes 10 s at most."""
+        if self.connection is None:
+            return Intent.UNKNOWN
+        return stop_intent(self.connection, entity=self.run.entity, project=self.run.project, run=self.run.id)
+
+    def finish(self, exit_code: int, *, seconds: float = _FINISH_SECONDS) -> None:
+        """Send what is left and close, within about `seconds`; what did not make it is said."""
+        try:
+            in_background(lambda: self.run.finish(exit_code=exit_code), seconds=seconds)
+        except Overdue:
+            self.hung = True
+            self._say(
+                f"W&B did not take the last rows within {seconds:.0f} s; they are in the trial's metrics.jsonl, "
+                f"and are sent when the trial is continued"
+            )
+        except Exception as error:
+            self._complain(error)
+
+    def _feed(self, call: Callable[[], object]) -> None:
+        if self._broken:
+            return
+        try:
+            call()
+        except Exception as error:
+            self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        """Once: a broken client fails at every row."""
+        if not self._broken:
+            self._broken = True
+            self._say(
+                f"W&B failed ({type(error).__name__}: {error}); training goes on, rows are kept locally"
+            )
+
+
+def open_session(
+    request: SessionRequest, *, say: Callable[[str], None], on_stop: Callable[[], None]
+) -> Session:
+    """Open, or continue, the W&B run of a trial.
+
+    `on_stop` is called from another thread when somebody presses stop on W&B's page. Raises TrackerError if
+    W&B refuses the key, cannot be reached for WANDB_INIT_TIMEOUT seconds (default 90; a server that is
+    being restarted is waited for), or refuses the run. Nothing is left behind then but, perhaps, the run.
+    """
+    connection = reach(say) if is_online() else None
+    import wandb
+
+    if wandb.run is not None:
+        raise RuntimeError("a W&B run is open already; one process works on one trial")
+    try:
+        run = wandb.init(
+            id=request.wandb_id,
+            resume=None if request.fresh else "allow",
+            name=request.run_id,
+            project=request.project,
+            entity=request.entity,
+            config={**request.config, "run_id": request.run_id},
+            settings=wandb.Settings(
+                x_file_stream_transmit_interval=1,  # a sweep can only stop a bad trial that it hears of
+                finish_timeout=_FINISH_SECONDS,
+                stop_fn=on_stop,  # W&B's default is a SIGINT, which would look like Ctrl-C
+            ),
+        )
+    except (wandb.errors.Error, ValueError, TimeoutError) as error:
+        raise TrackerError(f"W&B refused to start the run {request.wandb_id}: {error}") from None
+    run.define_metric(X_AXIS)
+    run.define_metric("*", step_metric=X_AXIS)
+    return Session(run, connection, say)
+
+
+def reach(say: Callable[[str], None]) -> Connection:
+    """A connection that was just seen to work. Raises Denied at once, Unreachable after patience."""
+    connection = Connection.configured()
+    patience = float(os.environ.get("WANDB_INIT_TIMEOUT") or _INIT_SECONDS)
+    deadline = time.monotonic() + patience
+    told = False
+    while True:
+        try:
+            connection.viewer()
+            return connection
+        except Refused:  # another version of the query language; let the client itself judge
+            return connection
+        except Denied:
+            raise
+        except Unreachable as error:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Unreachable(
+                    f"{error}; gave up after {patience:.0f} s. Start the server, correct WANDB_BASE_URL, or "
+                    f"train without one by WANDB_MODE=offline"
+                ) from None
+            if not told:
+                told = True
+                say(f"{error}; trying for another {left:.0f} s")
+            time.sleep(min(_RETRY_SECONDS, left))
