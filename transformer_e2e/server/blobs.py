@@ -202,7 +202,7 @@ def blob_routes(store: BlobStore, may: Callable[[Request], bool]) -> list[BaseRo
 
 
 def serve_blob(store: BlobStore, md5: str) -> Response:
-    """The blob or the Range of it that was asked for; 400 for a name that no blob can have, 404 if missing."""
+    """The blob or the Range of it that was asked for; 400 for a name no blob can have, 404 if missing."""
     try:
         path = store.path(md5)
         found = path.stat()
