@@ -85,6 +85,12 @@ def read(root: Path, run_id: str) -> Record | None:
         ) from None
 
 
+def is_done(root: Path, run_id: str) -> bool:
+    """Whether the training is over for good: nothing would be trained if the trial were started now."""
+    record = read(root, run_id)
+    return record is not None and record.outcome is not Ending.PRUNED
+
+
 def remove(root: Path, run_id: str) -> bool:
     """Forget the trial's completion; False if there was no record."""
     path = record_path(root, run_id)

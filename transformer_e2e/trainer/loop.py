@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from transformer_e2e.config.settings import TrainSettings
 from transformer_e2e.model.decoder import Decoder
@@ -45,6 +46,7 @@ def train(
     log_interval: int,
     checkpoint_interval: int,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    extra_files: Callable[[Path], None] = lambda _: None,
 ) -> Outcome:
     """Advance `state` to settings.max_steps, or stop earlier and say why.
 
@@ -53,9 +55,10 @@ def train(
     None if it was cut short by a stop; what it draws from the generators is undone. A stop is answered
     with a checkpoint after the step, or in place of a step with micro-batches left, or in place of an
     evaluation, which the resumed trial then repeats. DIVERGED (a loss or gradient that is not finite)
-    leaves the weights as they were before that step and saves nothing.
+    leaves the weights as they were before that step and saves nothing. `extra_files(directory)` adds to
+    each checkpoint what is no training state.
     """
-    saver = Saver(state, trial, next_batch(batches, settings))
+    saver = Saver(state, trial, next_batch(batches, settings), extra_files)
     meter = Meter()
     while True:
         improved = False
@@ -125,8 +128,10 @@ def next_batch(batches: Batches, settings: TrainSettings) -> NextBatch:
 class Saver:
     """Saves the state through the trial, but not twice without a change in between."""
 
-    def __init__(self, state: TrainState, trial: Trial, following: NextBatch) -> None:
-        self.state, self.trial, self.following = state, trial, following
+    def __init__(
+        self, state: TrainState, trial: Trial, following: NextBatch, extra_files: Callable[[Path], None]
+    ) -> None:
+        self.state, self.trial, self.following, self.extra_files = state, trial, following, extra_files
         self.saved = self.position()  # just loaded; or fresh, which the seed alone brings back
 
     def position(self) -> tuple[int, int]:
@@ -136,13 +141,12 @@ class Saver:
         if self.position() == self.saved:
             return
         metric = self.state.best_loss if best else None
-        self.trial.save(
-            lambda directory: write_state(self.state, directory, self.following),
-            step=self.state.step,
-            best=best,
-            metric=metric,
-        )
+        self.trial.save(self.fill, step=self.state.step, best=best, metric=metric)
         self.saved = self.position()
+
+    def fill(self, directory: Path) -> None:
+        write_state(self.state, directory, self.following)
+        self.extra_files(directory)
 
 
 class Meter:

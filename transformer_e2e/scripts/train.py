@@ -1,0 +1,174 @@
+"""Train a from-scratch Transformer: one trial, or a W&B sweep of trials.
+
+The same command resumes a trial that was killed, and skips one that is done. Every key of config.yml is a
+flag; flags win. With no W&B configured, the embedded server is used for as long as the command lasts.
+
+example:
+  python -m transformer_e2e.scripts.train --mode single --config transformer_e2e/configs/config.yml \\
+      --learning_rate 1e-3 --max_steps 200
+
+exit codes: 0 done (finished, early-stopped, pruned, diverged, or done before), 1 a bug, 2 wrong input,
+75 another attempt holds the trial (--no_wait), 130 Ctrl-C, 140 preempted, 143 terminated
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transformer_e2e.config.parse import Resolved, add_settings, resolve
+from transformer_e2e.config.settings import Settings
+from transformer_e2e.config.sweep_spec import sweep_spec
+from transformer_e2e.errors import ConfigError, UserError
+from transformer_e2e.launch.console import open_console
+from transformer_e2e.launch.environment import load_dotenv
+
+if TYPE_CHECKING:
+    from transformer_e2e.runs.spec import Result, TrialSpec
+    from transformer_e2e.runs.trial import Trial
+
+DEFAULT_PROJECT = "transformer-e2e"
+# What a model needs to be used again; the rest of a checkpoint is only for going on with its training.
+ARTIFACT_FILES = ("model.safetensors", "model.json", "tokenizer/*", "settings.json")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    given = list(sys.argv[1:] if argv is None else argv)
+    args, unknown = build_parser().parse_known_args(given)
+    flags = vars(args)
+    mode, config, show = flags.pop("mode"), flags.pop("config"), flags.pop("print_config")
+    load_dotenv()
+    try:
+        resolved = resolve(flags, unknown, config)
+        if show:
+            print_settings(resolved)
+            return 0
+        if mode == "sweep":
+            return sweep(resolved, flags, config)
+        return single(resolved.settings, given)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m transformer_e2e.scripts.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--mode", choices=("single", "sweep"), default="single", help="[%(default)s]")
+    parser.add_argument("--config", type=Path, help="YAML file of settings, keys in upper case [none]")
+    parser.add_argument(
+        "--print_config", action="store_true", help="show every setting and where it came from, then end"
+    )
+    add_settings(parser)
+    return parser
+
+
+def single(settings: Settings, argv: Sequence[str]) -> int:
+    """Do whatever is left to do for the one trial that the settings describe."""
+    from transformer_e2e.launch.server import connected
+    from transformer_e2e.runs.completion import is_done
+    from transformer_e2e.runs.life import run_trial
+
+    spec = trial_spec(settings, argv)
+    say = open_console(settings.run.log_file)
+    say(f"trial {spec.run_id}")
+    if spec.force or not is_done(spec.root, spec.run_id):
+        from transformer_e2e.trainer.language_model import check_inputs
+
+        check_inputs(settings)  # before W&B hears of the trial: bad input leaves nothing behind
+    with connected():
+        code = run_trial(spec, lambda trial: work(trial, settings, say), say=say)
+    if code == 0:
+        say(f"picture: {plot(spec, settings)}")
+        say(f'next: python scripts/manage_completed_runs.py status "{spec.run_id}"')
+        say(f'      python -m transformer_e2e.scripts.generate --run_id "{spec.run_id}"')
+    return code
+
+
+def work(trial: Trial, settings: Settings, say: Callable[[str], None]) -> Result:
+    """The training itself; torch is imported only here, when there is something to train."""
+    from transformer_e2e.trainer.language_model import train_language_model
+    from transformer_e2e.trainer.progress import training_progress
+
+    with training_progress() as progress:
+        return train_language_model(trial, settings, say=say, on_progress=progress)
+
+
+def plot(spec: TrialSpec, settings: Settings) -> Path:
+    from transformer_e2e.plots.trial import plot_trial
+    from transformer_e2e.runs.attempts import read_attempts
+    from transformer_e2e.runs.journal import read_journal
+
+    path = Path(settings.run.plot_dir) / f"{spec.run_id}.png"
+    plot_trial(read_journal(spec.directory), read_attempts(spec.directory), spec.run_id, path)
+    return path
+
+
+def trial_spec(settings: Settings, argv: Sequence[str]) -> TrialSpec:
+    """Who the trial is, where it lives, and what becomes of its model."""
+    from transformer_e2e.runs.identity import readable_name, run_id
+    from transformer_e2e.runs.spec import TrialSpec
+
+    run, counted = settings.run, settings.counted()
+    readable = readable_name(
+        counted, in_sweep="WANDB_SWEEP_ID" in os.environ, prefix=run.run_prefix, run_name=run.run_name
+    )
+    return TrialSpec(
+        run_id=run_id(counted, readable=readable),
+        counted=counted,
+        settings=settings.flat(),
+        root=Path(run.checkpoint_dir),
+        project=run.project or os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT,
+        entity=run.entity or os.environ.get("WANDB_ENTITY"),
+        upload=run.upload,
+        upload_pruned=run.upload_pruned,
+        keep_local=run.keep_local,
+        force=run.force,
+        no_wait=run.no_wait,
+        keep_checkpoints=run.keep_checkpoints,
+        artifact_files=ARTIFACT_FILES,
+        rerun_command=shlex.join(["python", "-m", "transformer_e2e.scripts.train", *argv, "--force"]),
+    )
+
+
+def sweep(resolved: Resolved, flags: Mapping[str, str], config: Path | None) -> int:
+    """Make a sweep of the config file's HP_SEARCH_ keys and work on it; its trials get the other flags."""
+    import yaml
+
+    from transformer_e2e.scripts.sweep import main as run_sweep
+
+    if config is None:
+        raise ConfigError(
+            "--mode sweep needs a --config with HP_SEARCH_ keys; "
+            "transformer_e2e/configs/config.yml has some"
+        )
+    fixed = {name: value for name, value in flags.items() if name not in ("project", "entity")}
+    spec = sweep_spec(resolved.search, resolved.settings.flat(), config=config, fixed=fixed)
+    where = [f"--{name}={flags[name]}" for name in ("project", "entity") if name in flags]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{config.stem}-sweep.yaml"
+        path.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
+        return run_sweep([str(path), *where])
+
+
+def print_settings(resolved: Resolved) -> None:
+    """One `KEY: value` line a setting, so that the output is a config file again."""
+    for name, value in resolved.settings.flat().items():
+        print(f"{name.upper()}: {json.dumps(value):<32} # {resolved.sources[name]}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""The from-scratch language model as the work of one trial: data, model, resume, training, final numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transformer_e2e.config.settings import Settings
+from transformer_e2e.data.batches import batch_at, validation_windows
+from transformer_e2e.data.tokens import TokenizedData, prepare
+from transformer_e2e.metrics.yardsticks import VERSION as YARDSTICKS_VERSION
+from transformer_e2e.metrics.yardsticks import yardsticks
+from transformer_e2e.model.shape import ModelShape
+from transformer_e2e.runs.journal import read_journal
+from transformer_e2e.runs.spec import Result
+from transformer_e2e.runs.trial import Trial
+from transformer_e2e.trainer.device import make_deterministic, resolve_device
+from transformer_e2e.trainer.evaluation import Evaluator
+from transformer_e2e.trainer.loop import Progress, resume, train
+from transformer_e2e.trainer.state import new_state
+
+TOKENIZER_DIR = "tokenizer"
+SETTINGS_FILE = "settings.json"
+
+
+def check_inputs(settings: Settings) -> None:
+    """Raise ConfigError or DataError for what would fail at the start: device, text, tokenizer, sizes.
+
+    Builds and caches the tokens, which the training then maps.
+    """
+    resolve_device(settings.run.device)
+    prepare(settings.data, Path(settings.run.cache_dir))
+
+
+def train_language_model(
+    trial: Trial,
+    settings: Settings,
+    *,
+    say: Callable[[str], None],
+    on_progress: Callable[[Progress], None],
+) -> Result:
+    """Train until the settings' end, from the trial's newest checkpoint if it has one.
+
+    Raises ConfigError (device) and DataError (text, tokenizer, sizes) before anything is written.
+    """
+    device = resolve_device(settings.run.device)
+    data = prepare(settings.data, Path(settings.run.cache_dir))
+    threads = make_deterministic(settings.train.threads)
+    marks = data_yardsticks(data)
+    shape = ModelShape.of(settings.model, data.tokenizer.vocab_size, settings.data.context_window)
+    state = new_state(shape, settings.train, device)
+    batches = batch_source(data, settings)
+    step = resume(state, batches, trial, settings.train)
+    say(
+        f"{state.model.parameter_count() / 1e6:.2f} M parameters on {device.type} with {threads} threads; "
+        f"{len(data.train):,} training tokens; "
+        + ("starting at step 0" if step is None else f"resumed at step {step}")
+    )
+    outcome = train(
+        state,
+        batches,
+        evaluator(data, settings, trial),
+        trial,
+        settings.train,
+        log_interval=settings.run.log_interval,
+        checkpoint_interval=settings.run.checkpoint_interval,
+        on_progress=on_progress,
+        extra_files=lambda directory: write_extra_files(data, settings, directory),
+    )
+    metrics = final_metrics(read_journal(trial.directory)) | marks
+    best = metrics.get("best/loss")
+    return Result(outcome, metrics, best_metric=best, steps=state.step, device=device.type)
+
+
+def batch_source(data: TokenizedData, settings: Settings) -> Callable[[int], Any]:
+    """Micro-batch number -> ids (batch_size, context_window + 1); a pure function of seed and number."""
+    return lambda number: batch_at(
+        data.train,
+        seed=settings.train.seed,
+        step=number,
+        batch_size=settings.train.batch_size,
+        context_window=settings.data.context_window,
+    )
+
+
+def evaluator(data: TokenizedData, settings: Settings, trial: Trial) -> Evaluator:
+    return Evaluator(
+        windows_NT1=validation_windows(data.validation, settings.data.context_window),
+        text_bytes=data.validation_bytes,
+        text_words=data.validation_words,
+        window_limit=settings.train.eval_windows,
+        precision=settings.train.precision,
+        should_stop=lambda: trial.stop_requested,
+    )
+
+
+def data_yardsticks(data: TokenizedData) -> dict[str, float]:
+    """`yardstick/<name>`: bits per byte of compressors and a count bigram on the same validation text."""
+    found = data.remember(
+        YARDSTICKS_VERSION,
+        lambda: yardsticks(
+            training_text=data.training_text(),
+            validation_text=data.validation_text(),
+            validation_bytes=data.validation_bytes,
+            train=data.train,
+            validation=data.validation,
+            vocab_size=data.tokenizer.vocab_size,
+        ),
+    )
+    return {f"yardstick/{name}": value for name, value in found.items()}
+
+
+def write_extra_files(data: TokenizedData, settings: Settings, directory: Path) -> None:
+    """What a checkpoint holds besides the training state: its tokenizer and its settings."""
+    (directory / TOKENIZER_DIR).mkdir()
+    data.tokenizer.save(directory / TOKENIZER_DIR)
+    content = {"settings": settings.counted(), "data": data.fingerprint, "corpus": data.corpus_fingerprint}
+    (directory / SETTINGS_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def final_metrics(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """The last row's value of every metric, and the best evaluation as `best/...`."""
+    last = {name: value for row in rows for name, value in row["metrics"].items()}
+    evaluations = [row["metrics"] for row in rows if "eval/loss" in row["metrics"]]
+    if not evaluations:
+        return last
+    best = min(evaluations, key=lambda metrics: metrics.get("eval/partial_loss", metrics["eval/loss"]))
+    shown = {name.replace("eval/", "best/"): value for name, value in best.items() if name[:5] == "eval/"}
+    return last | shown | {"best/step": best["train/global_step"]}
