@@ -21,6 +21,7 @@ from transformer_e2e.errors import DataError, nearest
 
 VERSION = "corpus-1"  # of the rules that make documents; another one makes every corpus anew
 PYTHON_DOCS = "python-docs"
+TEXT_SUFFIXES = {".txt", ".text", ".md", ".json", ".jsonl"}
 
 Splits = tuple[tuple[str, ...], tuple[str, ...]]
 
@@ -61,24 +62,15 @@ def find_source(settings: DataSettings) -> Source:
     name, share, column = settings.dataset, settings.validation_fraction, settings.text_column
     if name == PYTHON_DOCS:
         root = python_docs.standard_library()
-        return _source(
-            name, partial(python_docs.read_split, root, share), python_docs.sources_digest(root), share
-        )
+        read: Callable[[], Splits] = partial(python_docs.read_split, root, share)
+        return _source(name, read, python_docs.sources_digest(root), share)
     path = Path(name).expanduser()
-    if path.is_dir() and hub_text.is_saved(path):
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        content = local_text.files_digest(path, files)
-        return _source(path.name, partial(hub_text.read_saved, path, column, share), content, share, column)
-    if path.exists():
-        content = local_text.files_digest(path, local_text.text_files(path))
-        return _source(path.name, partial(local_text.read_split, path, share), content, share)
-    if _looks_local(name):
-        around = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError(f"--dataset={name}: there is no such file or folder{nearest(path.name, around)}")
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
-        raise DataError(
-            f"--dataset={name} is no file, and no name of a data set: those look like Salesforce/wikitext"
-        )
+    if name.strip() and path.exists():
+        try:
+            return _local_source(settings, path)
+        except OSError as error:
+            raise DataError(f"--dataset={name} cannot be read: {error}") from error
+    _check_hub_name(name, path)
     config, revision = settings.dataset_config, settings.dataset_revision
     read = partial(hub_text.read_hub, name, config, revision, column, share)
     return _source(name, read, name, str(config), str(revision), share, column)
@@ -90,16 +82,31 @@ def joined(documents: Iterable[str]) -> bytes:
 
 
 def _source(name: str, read: Callable[[], Splits], *identity: object) -> Source:
-    words = re.sub(r"[^\w.-]+", "-", name).strip(".-")[:40] or "corpus"
+    words = re.sub(r"[^\w.-]+", "-", "/".join(Path(name).parts[-2:])).strip(".-")[:40] or "corpus"
     return Source(name, f"{words}-{fingerprint([VERSION, *map(str, identity)])[:16]}", read)
 
 
-def _looks_local(name: str) -> bool:
-    return (
-        name.startswith((".", "/", "~"))
-        or name.count("/") > 1
-        or bool(re.search(r"\.(txt|md|jsonl?)$", name))
-    )
+def _local_source(settings: DataSettings, path: Path) -> Source:
+    name, share, column = settings.dataset, settings.validation_fraction, settings.text_column
+    if path.is_dir() and hub_text.is_saved(path):
+        content = local_text.files_digest(path, local_text.files_below(path, "*"))
+        return _source(name, partial(hub_text.read_saved, path, column, share), content, share, column)
+    content = local_text.files_digest(path, local_text.text_files(path))
+    return _source(name, partial(local_text.read_split, path, share), content, share)
+
+
+def _check_hub_name(name: str, path: Path) -> None:
+    if not name.strip():
+        raise DataError(f"--dataset is empty; give {PYTHON_DOCS}, a text file, or the name of a data set")
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or path.suffix in TEXT_SUFFIXES:
+        around = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(f"--dataset={name}: there is no such file or folder{nearest(path.name, around)}")
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+        raise DataError(
+            f"--dataset={name} is no file, and no name of a data set: those look like Salesforce/wikitext"
+        )
+    if meant := nearest(name, [PYTHON_DOCS]):
+        raise DataError(f"--dataset={name} is no file and no data set{meant}")
 
 
 def _build(source: Source, staging: Path) -> Facts:

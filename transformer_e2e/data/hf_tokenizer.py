@@ -36,7 +36,7 @@ class HuggingFaceTokenizer:
 
     def encode(self, text: str) -> list[int]:
         utf8(text)
-        return list(self._inner(text, add_special_tokens=False, verbose=False)["input_ids"])
+        return list(self._inner(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(
@@ -69,6 +69,6 @@ def _auto_tokenizer(name: str) -> Any:
     except Exception as error:  # the Hub's, the network's, and whatever a damaged file raises
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"--tokenizer={name} cannot be loaded: {first_line} Without the Hub these work: bytes, bpe:N such as "
-            f"bpe:2048, or a folder that holds a tokenizer{nearest(name, ['bytes', 'bpe:2048'])}"
+            f"--tokenizer={name} cannot be loaded: {first_line} Without the Hub these work: bytes, bpe:N "
+            f"such as bpe:2048, or a folder that holds a tokenizer{nearest(name, ['bytes', 'bpe:2048'])}"
         ) from error

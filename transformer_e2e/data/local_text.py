@@ -11,10 +11,10 @@ from transformer_e2e.errors import DataError
 
 
 def text_files(path: Path) -> list[Path]:
-    """The file itself, or the .txt files anywhere below a folder, by name. Raises DataError if there is none."""
+    """The file itself, or the .txt files below a folder, by name. Raises DataError if there is none."""
     if path.is_file():
         return [path]
-    found = sorted((file for file in path.rglob("*.txt") if file.is_file()), key=Path.as_posix)
+    found = files_below(path, "*.txt")
     if not found:
         inside = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
         raise DataError(
@@ -22,6 +22,11 @@ def text_files(path: Path) -> list[Path]:
             "datasets' save_to_disk; a text file, a folder of .txt files or such a folder works"
         )
     return found
+
+
+def files_below(folder: Path, pattern: str) -> list[Path]:
+    """The files anywhere below `folder` whose names match, sorted by path."""
+    return sorted((file for file in folder.rglob(pattern) if file.is_file()), key=Path.as_posix)
 
 
 def files_digest(root: Path, files: list[Path]) -> str:

@@ -2,7 +2,7 @@
 
 An alternating Feistel network over Z_a x Z_b, the smallest near-square with a * b >= count; values that land
 beyond `count` are sent through again (cycle walking). Source: Black and Rogaway, "Ciphers with Arbitrary
-Finite Domains", 2002, sections 3 and 4. Needs no memory, and unlike numpy's `permutation` it depends on no
+Finite Domains", 2002. Needs no memory, and unlike numpy's `permutation` it depends on no
 library version, so a trial resumed after an upgrade still sees the same batches. It is an order, not a
 secret.
 """
@@ -49,7 +49,7 @@ def _network(values: Words, height: int, width: int, key: int) -> Words:
 
 
 def _mix(words: Words) -> Words:
-    """The output function of SplitMix64 (Steele, Lea and Flood 2014, figure 17), after its increment."""
+    """The output function of SplitMix64 (Steele, Lea and Flood 2014), after its increment."""
     words = words + np.uint64(0x9E3779B97F4A7C15)
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

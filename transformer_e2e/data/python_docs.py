@@ -71,8 +71,10 @@ def documents(root: Path) -> Iterator[str]:
     yield from (topics[name] for name in sorted(topics))
     seen: set[str] = set()
     for path in sources(root):
-        texts = [text for text in _docstrings(_parsed(root / path)) if not (text in seen or seen.add(text))]
-        # type: ignore[func-returns-value] if texts: yield "\n\n".join(texts)
+        texts = [text for text in dict.fromkeys(_docstrings(_parsed(root / path))) if text not in seen]
+        seen.update(texts)
+        if texts:
+            yield "\n\n".join(texts)
 
 
 def _topics(path: Path) -> dict[str, str]:

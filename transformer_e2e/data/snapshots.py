@@ -14,7 +14,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,53 +33,56 @@ def open_or_build(directory: Path, build: Callable[[Path], Facts], *, what: str)
     snapshot's lock, so once however many processes ask; if it raises, nothing is left. Raises DataError when
     the cache cannot be written.
     """
-    facts = read(directory)
+    facts, _ = inspect(directory)
     if facts is not None:
         return facts
     try:
         with _locked(directory):
-            facts = read(directory)  # another process may have built it while this one waited
+            facts, damage = inspect(directory)  # another process may have built it while this one waited
             if facts is None:
-                logger.info("building %s in %s", what, directory)
+                logger.log(logging.WARNING if damage else logging.INFO, "building %s%s", what, damage)
                 facts = _build(directory, build)
             return facts
     except OSError as error:
         raise DataError(
-            f"cannot write {what} to {directory}: {error}; free some space, or name another place with --cache_dir"
+            f"cannot write {what} to {directory}: {error}; free some space, or give another --cache_dir"
         ) from error
 
 
-def read(directory: Path) -> Facts | None:
-    """The facts of a complete snapshot whose files match their digests; None (and why, logged) otherwise."""
+def inspect(directory: Path) -> tuple[Facts | None, str]:
+    """(facts, "") of a complete snapshot whose files match their digests; else None and what is damaged."""
     if not directory.exists():
-        return None
+        return None, ""
     try:
         manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-        damaged = [
-            name for name, digest in manifest["sha256"].items() if file_digest(directory / name) != digest
-        ]
+        digests: dict[str, str] = manifest["sha256"]
+        damaged = [name for name, digest in digests.items() if file_digest(directory / name) != digest]
         facts: Facts = manifest["facts"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        logger.warning("%s cannot be read (%s); it is built again", directory, error)
-        return None
+        return None, f" again: {directory} cannot be read ({type(error).__name__}: {error})"
     if damaged:
-        logger.warning("%s is damaged (%s); it is built again", directory, ", ".join(damaged))
-        return None
-    return facts
+        return None, f" again: {directory} is damaged ({', '.join(damaged)})"
+    return facts, ""
 
 
 def remember(path: Path, compute: Callable[[], Facts]) -> Facts:
-    """The JSON object in `path`, computed and stored first if it is absent or unreadable; once for all processes."""
-    with contextlib.suppress(OSError, ValueError):
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    with _locked(path):
-        with contextlib.suppress(OSError, ValueError):
-            return dict(json.loads(path.read_text(encoding="utf-8")))
-        value = compute()
-        staging = path.with_name(f".staging-{path.name}")
-        _write_synced(staging, json.dumps(value, indent=1, sort_keys=True))
-        os.replace(staging, path)
-        _sync(path.parent)
+    """The JSON object in `path`, computed and stored if it is not there yet; once for all processes.
+
+    Where it cannot be stored it is computed all the same, and a warning says so.
+    """
+    known = _remembered(path)
+    if known is not None:
+        return known
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(_locked(path))
+        except OSError as error:
+            logger.warning("%s cannot be kept: %s", path, error)
+            return compute()
+        value = _remembered(path)
+        if value is None:
+            value = compute()
+            _replace(path, json.dumps(value, indent=1))
         return value
 
 
@@ -101,28 +103,46 @@ def fingerprint(parts: Iterable[str]) -> str:
 
 
 def _build(directory: Path, build: Callable[[Path], Facts]) -> Facts:
-    prefix = f".staging-{directory.name}-"
-    for left_behind in directory.parent.glob(f"{prefix}*"):  # by a builder that was killed; we hold its lock
+    # We hold the snapshot's lock, so both names are ours; a builder that was killed may have left them.
+    staging = directory.with_name(f".staging-{directory.name}")
+    damaged = directory.with_name(f".damaged-{directory.name}")
+    for left_behind in (staging, damaged):
         shutil.rmtree(left_behind, ignore_errors=True)
-    staging = Path(tempfile.mkdtemp(prefix=prefix, dir=directory.parent))
     try:
+        staging.mkdir()
         facts = build(staging)
         files = sorted(path for path in staging.rglob("*") if path.is_file())
         digests = {path.relative_to(staging).as_posix(): file_digest(path) for path in files}
-        _write_synced(
-            staging / MANIFEST, json.dumps({"sha256": digests, "facts": facts}, indent=1, sort_keys=True)
-        )
+        manifest = {"sha256": digests, "facts": facts}
+        _write_synced(staging / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
         for path in (*staging.rglob("*"), staging):
             _sync(path)
-        staging.chmod(0o755)  # mkdtemp makes it private; a cache is shared
-        if directory.exists():  # damaged: readers that have it mapped keep their pages
-            os.rename(directory, staging.with_name(f"{prefix}damaged"))
+        if directory.exists():  # damaged: readers that have its files mapped keep their pages
+            os.rename(directory, damaged)
         os.rename(staging, directory)
         _sync(directory.parent)
+        return facts
     finally:
-        for path in directory.parent.glob(f"{prefix}*"):
-            shutil.rmtree(path, ignore_errors=True)
-    return dict(json.loads((directory / MANIFEST).read_text(encoding="utf-8"))["facts"])
+        for leftover in (staging, damaged):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _remembered(path: Path) -> Facts | None:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
+
+
+def _replace(path: Path, text: str) -> None:
+    staging = path.with_name(f".staging-{path.name}")
+    try:
+        _write_synced(staging, text)
+        os.replace(staging, path)
+        _sync(path.parent)
+    except OSError as error:
+        logger.warning("%s cannot be kept: %s", path, error)
+        staging.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -64,7 +64,8 @@ def _runs(words: Sequence[str]) -> Iterable[tuple[str, ...]]:
 def _cleaned(document: str, known: set[tuple[str, ...]]) -> str:
     paragraphs = PARAGRAPH_END.split(document)
     while True:
-        owners, words = [], []  # of each word: the paragraph it stands in
+        words: list[str] = []
+        owners: list[int] = []  # of each word: the paragraph it stands in
         for number, paragraph in enumerate(paragraphs):
             found = paragraph.split()
             words += found
@@ -90,7 +91,7 @@ def _cut(documents: Sequence[str], wanted: int) -> tuple[tuple[str, ...], tuple[
 
 
 def _cut_place(text: str, near: int) -> int:
-    """The last end of a paragraph, else of a line, else of a word, in the last tenth of the text before `near`."""
+    """The last end of a paragraph, else line, else word, in the last tenth of the text before `near`."""
     lowest = near - near // 10
     for separator in ("\n\n", "\n", " "):
         found = text.rfind(separator, lowest, near)

@@ -34,7 +34,7 @@ class Tokenizer(Protocol):
     end_of_text: int
 
     def encode(self, text: str) -> list[int]:
-        """The ids of `text`, without end_of_text. Raises DataError for text that is no Unicode (lone surrogates)."""
+        """The ids of `text`, without end_of_text. Raises DataError for text with lone surrogates."""
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`; bytes that are no UTF-8, as a cut-off sequence has, become U+FFFD."""
@@ -105,7 +105,7 @@ def make_tokenizer(settings: DataSettings, corpus: Corpus, cache_dir: Path) -> T
 
 
 def load_tokenizer(directory: Path) -> Tokenizer:
-    """The tokenizer that `Tokenizer.save` wrote to `directory`. Raises DataError when files are missing or damaged."""
+    """What `Tokenizer.save` wrote to `directory`. Raises DataError when files are missing or damaged."""
     try:
         about = json.loads((directory / KIND_FILE).read_text(encoding="utf-8"))
         if about["kind"] == ByteTokenizer.kind:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -27,12 +26,11 @@ from transformer_e2e.errors import DataError
 
 VERSION = "tokens-1"  # of the layout of the files; another one tokenises everything anew
 PIECE = 1 << 20  # characters encoded in one call: a tokenizer's own bookkeeping takes 100 bytes a token
-logger = logging.getLogger(__name__)
 
 Tokens = NDArray[np.unsignedinteger]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TokenizedData:
     """A corpus as two read-only token streams, mapped from disk (uint16, or uint32 for large vocabularies).
 
@@ -50,7 +48,7 @@ class TokenizedData:
     fingerprint: str
     corpus_fingerprint: str
     directory: Path
-    corpus: Callable[[], Corpus] = field(repr=False, compare=False)  # the text itself, read when called
+    corpus: Callable[[], Corpus] = field(repr=False)  # the text itself, read when called
 
     def training_text(self) -> bytes:
         """The training documents, each ended by a NUL byte: for yardsticks."""
@@ -61,7 +59,7 @@ class TokenizedData:
         return joined(self.corpus().validation)
 
     def remember(self, name: str, compute: Callable[[], dict[str, float]]) -> dict[str, float]:
-        """`compute()`, done once for this data by whichever process asks first, and kept in its cache as JSON."""
+        """`compute()`, done once for this data by the process that asks first, and kept as JSON beside it."""
         return remember(self.directory.with_name(f"{self.directory.name}.{name}.json"), compute)
 
 
@@ -117,8 +115,7 @@ def _build(settings: DataSettings, cache_dir: Path, staging: Path) -> Facts:
 
 
 def _content(staging: Path) -> str:
-    files = sorted(path for path in staging.rglob("*") if path.is_file())
-    return fingerprint([VERSION, local_text.files_digest(staging, files)])
+    return fingerprint([VERSION, local_text.files_digest(staging, local_text.files_below(staging, "*"))])
 
 
 def _stream(tokenizer: Tokenizer, documents: Iterable[str]) -> Iterator[list[int]]:
@@ -150,7 +147,7 @@ def _local_tokenizer_digest(name: str) -> str:
     path = Path(name)
     if name == "bytes" or bpe_size(name) is not None or not path.is_dir():
         return ""
-    return local_text.files_digest(path, sorted(file for file in path.rglob("*") if file.is_file()))
+    return local_text.files_digest(path, local_text.files_below(path, "*"))
 
 
 def _check_length(settings: DataSettings, data: TokenizedData) -> None:
@@ -160,6 +157,6 @@ def _check_length(settings: DataSettings, data: TokenizedData) -> None:
     side = "training" if len(data.train) <= longest + 1 else "validation"
     works = f"the largest context_window that works is {longest}" if longest >= 2 else "give more text"
     raise DataError(
-        f"--context_window={settings.context_window} needs {settings.context_window + 1} tokens in each split, and "
-        f"the {side} split of {settings.dataset} has {longest + 1}; {works}"
+        f"--context_window={settings.context_window} needs {settings.context_window + 1} tokens in each "
+        f"split, and the {side} split of {settings.dataset} has {longest + 1}; {works}"
     )

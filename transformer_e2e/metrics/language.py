@@ -26,7 +26,7 @@ def word_perplexity(total_nats: float, total_words: int) -> float:
     """Perplexity as if the model predicted whitespace-separated words; infinite where it overflows.
 
     The convention of EleutherAI's evaluation harness for WikiText. Papers on the tokenised WikiText count
-    each line end as one more word, which makes their numbers about 2 % lower in the exponent.
+    each line end as one more word, which makes their exponents about 2 % smaller.
     """
     return _exp(total_nats / total_words)
 
