@@ -1,4 +1,4 @@
-"""Collections of artifact versions: sequences, which versions are made in, and portfolios, which link them."""
+"""Collections of artifact versions: sequences, in which they are made, and portfolios, which link them."""
 
 from __future__ import annotations
 
@@ -99,7 +99,8 @@ def ensure_type(tx: sqlite3.Connection, project_id: int, name: Any) -> int:
 def type_of(conn: sqlite3.Connection, key: int) -> sqlite3.Row:
     """The artifact type of a collection."""
     row: sqlite3.Row = conn.execute(
-        "SELECT t.* FROM artifact_types AS t JOIN artifact_collections AS c ON c.type_id = t.id WHERE c.id = ?",
+        "SELECT t.* FROM artifact_types AS t JOIN artifact_collections AS c ON c.type_id = t.id "
+        "WHERE c.id = ?",
         (key,),
     ).fetchone()
     return row
@@ -134,7 +135,7 @@ def change_type(tx: sqlite3.Connection, key: int, type_name: str) -> None:
 
 
 def add_member(tx: sqlite3.Connection, collection_id: int, artifact_id: int) -> sqlite3.Row:
-    """Make the artifact the collection's next version (v0 first); if it is a member already, that membership."""
+    """Make the artifact the collection's next version (v0 first), unless it is a version of it already."""
     found = membership_of(tx, collection_id, artifact_id)
     if found is not None:
         return found

@@ -36,10 +36,10 @@ def announce_manifest(tx: sqlite3.Connection, key: int, kind: str, base: int | N
 
 
 def complete_manifest(tx: sqlite3.Connection, manifest_id: int, base: int | None, md5: str | None) -> int:
-    """Announce the bytes of a manifest; returns its artifact's id. Refusal 400 if there is no such manifest."""
+    """Announce the bytes of a manifest; returns its artifact's id. Refusal 400 for an unknown manifest."""
     row = tx.execute(
-        "UPDATE artifact_manifests SET md5 = coalesce(?, md5), base_artifact_id = coalesce(?, base_artifact_id) "
-        "WHERE id = ? RETURNING artifact_id",
+        "UPDATE artifact_manifests SET md5 = coalesce(?, md5), "
+        "base_artifact_id = coalesce(?, base_artifact_id) WHERE id = ? RETURNING artifact_id",
         (md5, base, manifest_id),
     ).fetchone()
     if row is None:

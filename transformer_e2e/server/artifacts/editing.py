@@ -121,9 +121,7 @@ def _unlink(_parent: None, info: Any, input: Input) -> dict[str, Any]:
     portfolio, key = collection_key(input.get("artifactPortfolioID")), artifact_key(input.get("artifactID"))
     with info.context.db.write() as tx:
         if collections.by_id(tx, portfolio)["kind"] != collections.PORTFOLIO:
-            raise Refusal(
-                400, "the artifact was made in this collection, not linked to it; delete it instead"
-            )
+            raise Refusal(400, "the artifact was made in this collection, not linked; delete it instead")
         collections.remove_member(tx, portfolio, key)
         labels.repoint_latest(tx, portfolio)
     return {"success": True}

@@ -1,8 +1,8 @@
 """Freeing blobs that nothing names any more.
 
-An artifact names its blobs in the table `artifact_blobs` from before they are uploaded; a run's file names its
-blob in `run_files`. Looking and removing happen under the database's write lock, where nothing can begin to
-name a blob meanwhile.
+An artifact names its blobs in the table `artifact_blobs` from before they are uploaded; a run's file names
+its blob in `run_files`. Looking and removing happen under the database's write lock, where nothing can begin
+to name a blob meanwhile.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def untag(tx: sqlite3.Connection, owner: str, key: int, names: Iterable[str]) ->
 
 def tag_names(given: Any) -> list[str]:
     """The names in a list of TagInput objects; None is an empty list, anything else a Refusal 400."""
-    names = [item.get("tagName") if isinstance(item, dict) else item for item in given or ()]
+    names: list[Any] = [item.get("tagName") if isinstance(item, dict) else item for item in given or ()]
     if not all(isinstance(name, str) and name for name in names):
         raise Refusal(400, f"tags must be words, not {given!r}")
     return names
@@ -86,7 +86,7 @@ def tag_names(given: Any) -> list[str]:
 
 def alias_names(given: Any) -> list[str]:
     """The aliases in a list of ArtifactAliasInput objects, checked; None is an empty list."""
-    names = [item.get("alias") if isinstance(item, dict) else item for item in given or ()]
+    names: list[Any] = [item.get("alias") if isinstance(item, dict) else item for item in given or ()]
     for name in names:
         check_alias(name)
     return names

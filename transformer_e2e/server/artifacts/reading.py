@@ -77,14 +77,12 @@ def upload_url(context: Context, md5: str) -> str:
 
 
 def _files(
-    parent: Row,
+    key: int,
     info: Any,
     names: Sequence[str] | None = None,
     after: str | None = None,
     first: int | None = None,
 ) -> dict[str, Any]:
-    """Files of an artifact (parent has `id`) or of a membership (it has `artifact_id`)."""
-    key = parent["artifact_id"] if "artifact_id" in parent.keys() else parent["id"]
     with info.context.db.read() as conn:
         connection = page(store.files_of(conn, key, names), first, after)
     for edge in connection["edges"]:
@@ -163,7 +161,7 @@ RESOLVERS: dict[str, dict[str, Callable[..., Any]]] = {
         "aliases": _aliases,
         "tags": _tags,
         "currentManifest": _manifest,
-        "files": _files,
+        "files": lambda parent, info, **which: _files(parent["id"], info, **which),
         "createdBy": _created_by,
         "usedBy": _used_by,
     },
@@ -173,7 +171,7 @@ RESOLVERS: dict[str, dict[str, Callable[..., Any]]] = {
         "aliases": _member_aliases,
         "artifactCollection": _member_collection,
         "artifact": _member_artifact,
-        "files": _files,
+        "files": lambda parent, info, **which: _files(parent["artifact_id"], info, **which),
     },
     "ArtifactAlias": {
         "id": lambda parent, info: encode_id("ArtifactAlias", parent["id"]),

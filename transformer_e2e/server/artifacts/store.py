@@ -11,10 +11,6 @@ from dataclasses import dataclass
 from transformer_e2e.server.artifacts import collections, labels, lineage
 from transformer_e2e.server.wire import Refusal
 
-_SELECT = (
-    "SELECT a.*, c.project_id FROM artifacts AS a JOIN artifact_collections AS c ON c.id = a.sequence_id "
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
@@ -42,7 +38,7 @@ def get(conn: sqlite3.Connection, key: int) -> sqlite3.Row:
 
 def find(conn: sqlite3.Connection, key: int) -> sqlite3.Row | None:
     row: sqlite3.Row | None = conn.execute(
-        _SELECT + "WHERE a.id = ? AND a.state != 'DELETED'", (key,)
+        "SELECT * FROM artifacts WHERE id = ? AND state != 'DELETED'", (key,)
     ).fetchone()
     return row
 
@@ -162,9 +158,7 @@ def delete(tx: sqlite3.Connection, key: int) -> set[str]:
     Returns the blobs that it held, for garbage.collect once this transaction is on disk.
     """
     held = claimed(tx, key)
-    rows = tx.execute(
-        "SELECT collection_id FROM artifact_memberships WHERE artifact_id = ?", (key,)
-    ).fetchall()
+    memberships = collections.memberships_of(tx, key)
     for table in (
         "artifact_memberships",
         "artifact_files",
@@ -179,7 +173,7 @@ def delete(tx: sqlite3.Connection, key: int) -> set[str]:
         "UPDATE artifacts SET state = 'DELETED', manifest_md5 = NULL, updated_at = ? WHERE id = ?",
         (time.time(), key),
     )
-    for row in rows:
+    for row in memberships:
         labels.repoint_latest(tx, row["collection_id"])
     return held
 

@@ -103,10 +103,9 @@ def _create_files(_parent: None, info: Any, input: Input) -> dict[str, Any]:
 
     The content is claimed in the same transaction that looks for it, so it cannot be freed before the commit.
     """
-    context, given = info.context, input.get("artifactFiles") or []
-    wanted = [
-        (artifact_key(file.get("artifactID")), _hex(file.get("md5")), file.get("name")) for file in given
-    ]
+    context = info.context
+    given: list[Input] = input.get("artifactFiles") or []
+    wanted = [(artifact_key(one.get("artifactID")), _hex(one.get("md5")), one.get("name")) for one in given]
     with context.db.write() as tx:
         artifacts = {key: store.get(tx, key) for key, _, _ in wanted}
         for key, md5, _ in wanted:
