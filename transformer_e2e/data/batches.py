@@ -30,7 +30,7 @@ def batch_at(
     positions = np.arange(step * batch_size, (step + 1) * batch_size, dtype=np.int64)
     epochs, places = positions // count, positions % count
     starts = np.empty(batch_size, dtype=np.int64)
-    last_offset = min(context_window - 1, len(tokens) - 1 - count * context_window)
+    last_offset = len(tokens) - 1 - count * context_window
     for epoch in np.unique(epochs).tolist():
         now = epochs == epoch
         key = mixed(seed, epoch)
@@ -52,21 +52,12 @@ def windows_per_epoch(token_count: int, context_window: int) -> int:
 
 
 def validation_windows(tokens: NDArray[np.unsignedinteger], context_window: int) -> Ids:
-    """All of `tokens` as windows (N, W + 1) that overlap by one token: each token but the first is one
-    target.
+    """All of `tokens` as windows (N, W + 1), neighbours sharing a token: all but the first are a target once.
 
-    The last window is filled up with IGNORED; `inputs_and_targets` turns windows into what a model takes.
+    The last window is filled up with IGNORED, as inputs too: clamp those to a valid id. Filling comes last in
+    a window, so a causal model's outputs before it are unaffected.
     """
     count = max(1, -(-(len(tokens) - 1) // context_window))
     padded = np.full(count * context_window + 1, IGNORED, dtype=np.int64)
     padded[: len(tokens)] = tokens
     return padded[np.arange(count)[:, None] * context_window + np.arange(context_window + 1)]
-
-
-def inputs_and_targets(windows: Ids) -> tuple[Ids, Ids]:
-    """Windows (N, W + 1) as inputs (N, W), in which filling is id 0, and targets (N, W), in which it is
-    IGNORED.
-
-    Filling comes last in a window, so a causal model's outputs before it are unaffected.
-    """
-    return np.maximum(windows[:, :-1], 0), windows[:, 1:]

@@ -6,6 +6,7 @@ is encoded or decoded; training needs neither.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,14 +26,16 @@ class HuggingFaceTokenizer:
 
     kind: ClassVar[str] = "hugging_face"
 
-    def __init__(self, directory: Path, vocab_size: int, end_of_text: int) -> None:
+    def __init__(self, directory: Path, vocab_size: int, end_of_text: int, loaded: Any = None) -> None:
+        """`loaded`: the tokenizer itself, where it is more than what `directory` holds."""
         self._directory = directory
+        self._loaded = loaded
         self.vocab_size = vocab_size
         self.end_of_text = end_of_text
 
     @cached_property
     def _inner(self) -> Any:
-        return _auto_tokenizer(str(self._directory))
+        return _auto_tokenizer(str(self._directory)) if self._loaded is None else self._loaded
 
     def encode(self, text: str) -> list[int]:
         utf8(text)
@@ -44,8 +47,11 @@ class HuggingFaceTokenizer:
         )
 
     def save(self, directory: Path) -> None:
-        self._inner.save_pretrained(str(directory))
-        write_kind(directory, self)
+        if self._loaded is None:
+            shutil.copytree(self._directory, directory, dirs_exist_ok=True)
+        else:
+            self._loaded.save_pretrained(str(directory))
+            write_kind(directory, self)
 
 
 def from_name(name: str) -> HuggingFaceTokenizer:
@@ -56,9 +62,8 @@ def from_name(name: str) -> HuggingFaceTokenizer:
         inner.add_special_tokens({"eos_token": END_OF_TEXT})
         end_of_text = inner.eos_token_id
     # The largest id, not the number of tokens: some vocabularies have gaps.
-    tokenizer = HuggingFaceTokenizer(Path(name), max(inner.get_vocab().values()) + 1, int(end_of_text))
-    tokenizer.__dict__["_inner"] = inner  # with the token added above; a folder read again would lack it
-    return tokenizer
+    vocab_size = max(inner.get_vocab().values()) + 1
+    return HuggingFaceTokenizer(Path(name), vocab_size, int(end_of_text), loaded=inner)
 
 
 def _auto_tokenizer(name: str) -> Any:
