@@ -15,12 +15,13 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from transformer_e2e.server import auth, graphql, storage_errors
 from transformer_e2e.server.artifacts.resolvers import RESOLVERS as ARTIFACTS
+from transformer_e2e.server.artifacts.routes import artifact_routes
 from transformer_e2e.server.blobs import BlobStore, blob_routes
 from transformer_e2e.server.context import Context
 from transformer_e2e.server.db import Database
@@ -43,9 +44,10 @@ def create_app(settings: ServerSettings) -> Starlette:
     scheduler = Scheduler(db, settings.sweeps)
     service = Service(settings, db, blobs, scheduler)
 
+    silence.forgive(db)
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        silence.forgive(db)
         watch = asyncio.create_task(service.watch_for_silence())
         yield
         watch.cancel()
@@ -60,6 +62,7 @@ def create_app(settings: ServerSettings) -> Starlette:
             Route("/files/{entity}/{project}/{run}/file_stream", service.file_stream, methods=["POST"]),
             *file_transfer.routes(db, blobs, partial(auth.check, settings=settings)),
             *blob_routes(blobs, partial(auth.check, settings=settings)),
+            *artifact_routes(blobs, partial(auth.has_key, settings=settings)),
         ],
         exception_handlers={Exception: _internal_error},
     )
@@ -103,6 +106,10 @@ class Service:
             return response
         except Refusal as refusal:
             return _error(refusal.status, refusal.message)
+        except ClientDisconnect:
+            return _error(400, "the connection ended before the request did")
+        except Exception as error:
+            return await _internal_error(request, error)
 
     def _context(self, request: Request) -> Context:
         return Context(

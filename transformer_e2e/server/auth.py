@@ -40,6 +40,9 @@ def stored(path: Path, create: Callable[[], str]) -> str:
             pass
         finally:
             draft.unlink()
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
     return path.read_text().strip()
 
 

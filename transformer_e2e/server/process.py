@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
 
+from transformer_e2e.errors import LaunchError
 from transformer_e2e.server import server_lock
 from transformer_e2e.server.app import create_app
 from transformer_e2e.server.settings import ServerSettings
@@ -37,8 +39,15 @@ class _Server(uvicorn.Server):
 
 def serve(settings: ServerSettings, listener: socket.socket) -> None:
     """Answer on `listener` until told to end; then `server.json` is gone, and all that was answered kept."""
+    try:
+        app = create_app(settings)
+    except (sqlite3.Error, OSError) as error:
+        raise LaunchError(
+            f"{settings.database} cannot be used: {error}; free some space, or give another --root"
+        ) from error
     config = uvicorn.Config(
-        create_app(settings),
+        app,
+        ws="none",
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=LONGEST_GOODBYE,

@@ -54,9 +54,13 @@ def texts(
 
 
 def rows(conn: sqlite3.Connection, table: Table, run_id: int) -> Iterator[dict[str, Any]]:
-    """The lines as objects; each has `_step` (the line's number where the client sent none)."""
+    """The lines as objects; each has `_step` (the line's number where the client sent none).
+
+    Not a number and infinities are the strings that wandb-core writes for them: no bare token may get into
+    an answer, which is strict JSON.
+    """
     for line, text in texts(conn, table, run_id):
-        row = json.loads(text)
+        row = json.loads(text, parse_constant=str)
         if "_step" not in row:
             row["_step"] = line
         yield row

@@ -40,6 +40,8 @@ def user_view(name: str) -> dict[str, Any]:
         "email": f"{name}@localhost",
         "admin": True,
         "flags": "{}",
+        "deleted_at": None,
+        "api_keys": {"edges": []},
         "teams": {"edges": []},
         "organizations": [],
         "default_entity": entity_view(name),
