@@ -45,6 +45,7 @@ def create_app(settings: ServerSettings) -> Starlette:
     service = Service(settings, db, blobs, scheduler)
 
     silence.forgive(db)
+    garbage.collect_at_start(db, blobs)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

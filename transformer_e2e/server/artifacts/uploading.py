@@ -94,7 +94,7 @@ def _hex(digest: Any) -> str:
 
 def _manifest_payload(context: Context, manifest_id: int, md5: str | None) -> dict[str, Any]:
     url = upload_url(context, md5) if md5 else None
-    file = {"id": str(manifest_id), "uploadUrl": url, "uploadHeaders": []}
+    file: dict[str, Any] = {"id": str(manifest_id), "uploadUrl": url, "uploadHeaders": []}
     return {"artifactManifest": {"id": encode_id("ArtifactManifestDraft", manifest_id), "file": file}}
 
 
@@ -111,7 +111,7 @@ def _create_files(_parent: None, info: Any, input: Input) -> dict[str, Any]:
         for key, md5, _ in wanted:
             store.claim(tx, key, [md5])
         here = {md5 for _, md5, _ in wanted if context.blobs.size(md5) is not None}
-    nodes = [
+    nodes: list[dict[str, Any]] = [
         {
             "name": name,
             "displayName": name,

@@ -12,9 +12,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from transformer_e2e.server import storage_errors
-from transformer_e2e.server.blobs import CROSS_ORIGIN, BlobStore, serve_blob
+from transformer_e2e.server.blobs import CROSS_ORIGIN, BlobStore, Stored, serve_blob
 from transformer_e2e.server.db import Database
 from transformer_e2e.server.runs import files_store
+
+
+class BlobFreed(Exception):
+    """Between storing the bytes and naming them, garbage collection found them without a name."""
 
 
 def url_path(file_id: int, name: str) -> str:
@@ -34,9 +38,11 @@ def routes(db: Database, blobs: BlobStore, may: Callable[[Request], bool]) -> li
             return _refused(403, "the signature of this URL is wrong or has expired")
         try:
             stored = await blobs.receive(request.stream())
-            kept = await run_in_threadpool(_record, db, request.path_params["id"], stored.md5, stored.size)
+            kept = await run_in_threadpool(_record, db, blobs, request.path_params["id"], stored)
         except ClientDisconnect:
             return _refused(400, "the connection ended before the body did; nothing was stored")
+        except BlobFreed:
+            return _refused(503, "the bytes were freed while they came; send them again")
         except (OSError, sqlite3.Error) as error:
             if not storage_errors.is_out_of_space(error):
                 raise
@@ -62,9 +68,11 @@ def routes(db: Database, blobs: BlobStore, may: Callable[[Request], bool]) -> li
     ]
 
 
-def _record(db: Database, file_id: int, digest: str, size: int) -> bool:
+def _record(db: Database, blobs: BlobStore, file_id: int, stored: Stored) -> bool:
     with db.write() as tx:
-        return files_store.fill(tx, file_id, digest, size)
+        if blobs.size(stored.md5) is None:  # an artifact of equal content was deleted before this had a name
+            raise BlobFreed(stored.md5)
+        return files_store.fill(tx, file_id, stored.md5, stored.size)
 
 
 def _digest(db: Database, file_id: int) -> str | None:
