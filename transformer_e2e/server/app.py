@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from transformer_e2e.server import auth, graphql, storage_errors
+from transformer_e2e.server.artifacts import garbage
 from transformer_e2e.server.artifacts.resolvers import RESOLVERS as ARTIFACTS
 from transformer_e2e.server.artifacts.routes import artifact_routes
 from transformer_e2e.server.blobs import BlobStore, blob_routes
