@@ -24,12 +24,15 @@ START_SECONDS = 60.0  # a cold start on a busy machine reads some hundred module
 END_SECONDS = 10.0
 MAX_RESTARTS = 5
 
-__all__ = ["DEFAULT_ROOT", "Connection", "configured", "connected", "embedded_server"]
+__all__ = ["DEFAULT_ROOT", "EmbeddedServer", "configured", "connected", "embedded_server"]
 
 
 @dataclass
-class Connection:
-    """An embedded server in use. `users_fd` holds the lock that keeps it alive; pass it to children."""
+class EmbeddedServer:
+    """The embedded server, in use by this process.
+
+    `users_fd` holds the lock that keeps it alive; children that need the server inherit it.
+    """
 
     url: str
     api_key: str
@@ -68,7 +71,7 @@ def log_path(root: Path) -> Path:
 
 
 @contextlib.contextmanager
-def embedded_server(root: Path = DEFAULT_ROOT) -> Iterator[Connection]:
+def embedded_server(root: Path = DEFAULT_ROOT) -> Iterator[EmbeddedServer]:
     """The server of `root` for as long as the block lasts: the running one, or a new one.
 
     A new one lives in a session of its own and ends by itself once its last user is gone, also when that
@@ -79,20 +82,20 @@ def embedded_server(root: Path = DEFAULT_ROOT) -> Iterator[Connection]:
         users_fd = os.open(root / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise LaunchError(f"cannot use {root} as the server's folder: {error}; give another --root") from None
-    connection = None
+    server = None
     try:
         _become_user(users_fd, root)
-        connection = _connect(root, users_fd)
-        yield connection
+        server = _connect(root, users_fd)
+        yield server
     finally:
         last = _is_last_user(root, users_fd)  # closes users_fd
-        if connection is not None and connection.process is not None and last:
+        if server is not None and server.process is not None and last:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                connection.process.wait(END_SECONDS)
+                server.process.wait(END_SECONDS)
 
 
 @contextlib.contextmanager
-def connected(root: Path = DEFAULT_ROOT) -> Iterator[Connection | None]:
+def connected(root: Path = DEFAULT_ROOT) -> Iterator[EmbeddedServer | None]:
     """A W&B for this process and its children: the user's own (None), else the embedded one.
 
     The embedded one's address, key and folders are put into the environment for the time of the block.
@@ -100,11 +103,11 @@ def connected(root: Path = DEFAULT_ROOT) -> Iterator[Connection | None]:
     if configured():
         yield None
         return
-    with embedded_server(root) as connection:
-        before = {name: os.environ.get(name) for name in connection.exports()}
-        os.environ.update({name: value for name, value in connection.exports().items() if not before[name]})
+    with embedded_server(root) as server:
+        before = {name: os.environ.get(name) for name in server.exports()}
+        os.environ.update({name: value for name, value in server.exports().items() if not before[name]})
         try:
-            yield connection
+            yield server
         finally:
             for name, value in before.items():
                 if value is None:
@@ -113,7 +116,7 @@ def connected(root: Path = DEFAULT_ROOT) -> Iterator[Connection | None]:
                     os.environ[name] = value
 
 
-def _connect(root: Path, users_fd: int) -> Connection:
+def _connect(root: Path, users_fd: int) -> EmbeddedServer:
     process = None
     found = _running(root)
     if found is None:
@@ -121,7 +124,7 @@ def _connect(root: Path, users_fd: int) -> Connection:
         found = _wait_until_up(root, process)
         if found["pid"] != process.pid:  # another command was faster; ours has seen it and left
             process = None
-    return Connection(found["url"], _read_key(root), root, users_fd, process)
+    return EmbeddedServer(found["url"], _read_key(root), root, users_fd, process)
 
 
 def _become_user(users_fd: int, root: Path) -> None:
@@ -211,6 +214,4 @@ def _read_key(root: Path) -> str:
     try:
         return (root / "api_key").read_text().strip()
     except OSError as error:
-        raise LaunchError(
-            f"cannot read the server's key: {error}; it is readable by its owner only"
-        ) from None
+        raise LaunchError(f"cannot read the server's key: {error}; only its owner can") from None

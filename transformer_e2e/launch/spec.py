@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 def load_spec(path: Path) -> Json:
-    """The sweep configuration in `path`. Raises ConfigError with every problem, or the nearest file's name."""
+    """The sweep in `path`. Raises ConfigError with every problem, or with the nearest file's name."""
     from transformer_e2e.search.spec import problems
 
     try:

@@ -82,9 +82,8 @@ def _wandb(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
             timeout=SECONDS,
         )
     except subprocess.TimeoutExpired:
-        raise LaunchError(
-            f"`{shown}` had no answer within {SECONDS:.0f} s; is {environment.get('WANDB_BASE_URL', 'W&B')} up?"
-        ) from None
+        server = environment.get("WANDB_BASE_URL", "W&B")
+        raise LaunchError(f"`{shown}` had no answer within {SECONDS:.0f} s; is {server} up?") from None
     # W&B reports several of its errors with exit code 0.
     if done.returncode != 0 or re.search(r"^wandb: ERROR", _COLOUR.sub("", done.stdout), re.M):
         raise LaunchError(f"`{shown}` failed (exit code {done.returncode}):\n{_indent(done.stdout)}")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
+
+from transformer_e2e.runs.spec import DIVERGED_METRIC
+from transformer_e2e.runs.tracker_queries import RunView, SweepView
 
 LIVE = frozenset({"pending", "running", "preempting"})
 
@@ -17,7 +21,7 @@ class TrialRow:
 
     run: str  # W&B's own short name of the run
     run_id: str  # ours
-    outcome: str  # pending, running, finished, pruned, stopped, failed, preempted, crashed
+    outcome: str  # W&B's state, but pruned, cancelled or diverged where that is what happened
     settings: dict[str, Any] = field(default_factory=dict)
     value: float | None = None
     summary: dict[str, Any] = field(default_factory=dict)
@@ -56,6 +60,12 @@ class Progress:
         if self.eta_seconds is not None:
             parts.append(f"ETA {clock(self.eta_seconds)}")
         return ", ".join(parts)
+
+
+def rows_of(view: SweepView, metric: str) -> list[TrialRow]:
+    """The trials of a sweep, in the order in which they were issued."""
+    cancelled = view.state.upper().startswith("CANCEL")
+    return [_row(run, metric, cancelled) for run in view.runs]
 
 
 def progress(rows: Sequence[TrialRow], *, total: int | None, agents: int, goal: str, now: float) -> Progress:
@@ -99,6 +109,46 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _row(run: RunView, metric: str, cancelled: bool) -> TrialRow:
+    value = run.best(metric)
+    diverged = bool(run.summary.get("diverged")) or (value is not None and abs(value) >= DIVERGED_METRIC)
+    outcome = run.state
+    if run.state == "killed":
+        outcome = "cancelled" if cancelled else "pruned"
+    elif run.state == "finished" and diverged:
+        outcome = "diverged"
+    live = outcome in LIVE
+    return TrialRow(
+        run=run.name,
+        run_id=str(run.config.get("run_id") or run.display_name),
+        outcome=outcome,
+        settings=run.config,
+        value=None if value is not None and abs(value) >= DIVERGED_METRIC else value,
+        summary=run.summary,
+        started=_seconds(run.created_at),
+        ended=None if live else _seconds(run.heartbeat_at),
+    )
+
+
+def setting(settings: Mapping[str, Any], name: str) -> Any:
+    """The value of `name`, where dots lead into nested parameters; None if there is none."""
+    if name in settings:
+        return settings[name]
+    first, dot, rest = name.partition(".")
+    inner = settings.get(first)
+    return setting(inner, rest) if dot and isinstance(inner, Mapping) else None
+
+
+def _seconds(stamp: str | None) -> float | None:
+    """An ISO 8601 time in UTC -> seconds since the epoch."""
+    if not stamp:
+        return None
+    try:
+        return datetime.fromisoformat(stamp.removesuffix("Z") + "+00:00" * ("+" not in stamp)).timestamp()
+    except ValueError:
+        return None
 
 
 def _cost(row: TrialRow, goal: str) -> float:

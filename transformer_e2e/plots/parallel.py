@@ -17,7 +17,7 @@ def parallel(points: Sequence[SweepPoint], names: Sequence[str], metric: str, go
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    limits = readable_limits([point.value or 0.0 for point in points])
+    limits = readable_limits([point.score for point in points])
     norm = Normalize(*limits, clip=True)
     colours = colormaps["viridis_r" if goal == "maximize" else "viridis"]
     axes_of = {name: _axis_of([point.settings.get(name) for point in points]) for name in names}
@@ -30,8 +30,8 @@ def parallel(points: Sequence[SweepPoint], names: Sequence[str], metric: str, go
         ]
         axis.plot(
             range(len(names) + 1),
-            [*heights, float(norm(point.value))],
-            color=colours(norm(point.value)),
+            [*heights, float(norm(point.score))],
+            color=colours(norm(point.score)),
             linestyle="-" if point.finished else "--",
             linewidth=3.2 if rank == 0 else 1.4,
             alpha=0.95 if point.finished else 0.7,

@@ -16,3 +16,10 @@ class SweepPoint:
     value: float | None
     finished: bool  # False: pruned, failed or still running; drawn dashed or hollow
     curve: Sequence[tuple[float, float]] = field(default=())
+
+    @property
+    def score(self) -> float:
+        """`value` of a point that has one."""
+        if self.value is None:
+            raise ValueError(f"{self.name} has no metric")
+        return self.value

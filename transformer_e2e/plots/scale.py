@@ -24,7 +24,7 @@ class Scale:
         return float(self.categories.index(label(value))) if self.kind == "category" else float(value)
 
     def fraction(self, place: float, low: float, high: float) -> float:
-        """The position `place` between `low` (0) and `high` (1), by ratio on a log axis; 0.5 if they are equal."""
+        """`place` between `low` (0) and `high` (1), by ratio on a log axis; 0.5 if these are equal."""
         if self.kind == "log":
             place, low, high = math.log(place), math.log(low), math.log(high)
         return 0.5 if high == low else (place - low) / (high - low)

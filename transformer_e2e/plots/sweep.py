@@ -25,13 +25,13 @@ def plot_sweep(points: Sequence[SweepPoint], metric: str, goal: str, directory: 
     if not scored:
         return []
     sign = -1 if goal == "maximize" else 1
-    scored.sort(key=lambda point: sign * (point.value or 0.0))
+    scored.sort(key=lambda point: sign * point.score)
     written = [_curves(scored, metric, directory / "curves.png")]
     names = [n for n in scored[0].settings if len({repr(p.settings.get(n)) for p in scored}) > 1]
     if names:
         finished = [p for p in scored if p.finished]
         shares = importance(
-            [{n: p.settings.get(n) for n in names} for p in finished], [p.value or 0.0 for p in finished]
+            [{n: p.settings.get(n) for n in names} for p in finished], [p.score for p in finished]
         )
         note = "" if shares else _why_no_importance(len(finished))
         written.append(_settings(scored, names, metric, note, directory / "settings.png"))
@@ -43,7 +43,7 @@ def plot_sweep(points: Sequence[SweepPoint], metric: str, goal: str, directory: 
 
 def _why_no_importance(finished: int) -> str:
     if finished < MIN_TRIALS:
-        return f"which setting mattered most is guessed from {MIN_TRIALS} finished trials on; there are {finished}"
+        return f"what mattered most can be guessed from {MIN_TRIALS} finished trials on; there are {finished}"
     return "no setting explains the differences between the finished trials"
 
 
@@ -96,11 +96,11 @@ def _settings(points: Sequence[SweepPoint], names: Sequence[str], metric: str, n
     columns = 2 if len(names) == 4 else min(3, len(names))
     rows = math.ceil(len(names) / columns)
     figure, axes = new_figure(1.2 + 3.3 * columns, 0.8 + 2.9 * rows, rows, columns, sharey=True)
-    limits = readable_limits([point.value or 0.0 for point in points])
+    limits = readable_limits([point.score for point in points])
     for axis, name in zip(axes.flat, names, strict=False):
         scale = scale_of([point.settings.get(name) for point in points])
         for rank, point in reversed(list(enumerate(points))):
-            value = point.value or 0.0
+            value = point.score
             colour = BEST if rank == 0 else CALM
             axis.scatter(
                 [scale.position(point.settings.get(name))],

@@ -19,7 +19,7 @@ _PANELS = (
 
 
 def plot_trial(journal_rows: Sequence[Row], attempts: Sequence[Row], title: str, path: Path) -> Path | None:
-    """Draw a trial from the rows of its metrics.jsonl and the lines of its attempts.jsonl.
+    """Draw a trial from its metrics.jsonl (rows of `step` and `metrics`) and the lines of its attempts.jsonl.
 
     Panels without data are left out. A dotted line marks the step at which an attempt ended before the
     last one went on. Writes the PNG at `path` and returns it, or None if no row has a loss.
@@ -65,9 +65,9 @@ def _series(rows: Sequence[Row], name: str) -> list[tuple[float, float]]:
     """(step, value) of the rows that hold a finite `name`."""
     found = []
     for row in rows:
-        step, value = row.get("train/global_step", row.get("step")), row.get(name)
-        if step is not None and isinstance(value, int | float) and math.isfinite(value):
-            found.append((float(step), float(value)))
+        value = row["metrics"].get(name)
+        if isinstance(value, int | float) and math.isfinite(value):
+            found.append((float(row["step"]), float(value)))
     return found
 
 

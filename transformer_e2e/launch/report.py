@@ -1,0 +1,132 @@
+"""What is said when a sweep is over: the trials, the yardsticks, the pictures, what to type next."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from transformer_e2e.launch.screen import MARKS
+from transformer_e2e.launch.trials import TrialRow, clock, ranked, setting
+from transformer_e2e.plots.point import SweepPoint
+from transformer_e2e.plots.scale import label
+from transformer_e2e.plots.sweep import plot_sweep
+from transformer_e2e.runs.journal import read_journal
+from transformer_e2e.runs.spec import DIVERGED_METRIC
+
+BITS = "eval/bits_per_byte"
+YARDSTICKS = {
+    "gzip_9": "gzip -9 of the validation text alone",
+    "bigram": "smoothed bigram counts over the same tokens",
+    "xz_9": "xz -9 of the validation text alone",
+    "xz_9_primed": "xz -9 of the validation text after the training text",
+}
+_LOG_WIDTH = 140  # a file or a pipe has no width; rich would cut at 80
+
+
+def print_table(rows: Sequence[TrialRow], searched: Sequence[str], metric: str, goal: str) -> None:
+    """One line a trial, the best first and marked."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("", "trial", "outcome", *searched, metric, "bits/byte", "time"):
+        table.add_column(
+            title, no_wrap=title == "trial", justify="left" if title in ("", "trial") else "right"
+        )
+    for place, row in enumerate(ranked(rows, goal)):
+        best = place == 0 and row.value is not None
+        style = MARKS.get(row.outcome)
+        table.add_row(
+            "*" if best else "",
+            row.run_id,
+            f"[{style}]{row.outcome}[/]" if style else row.outcome,
+            *[label(setting(row.settings, name)) for name in searched],
+            "" if row.value is None else f"{row.value:.4f}",
+            _bits_text(row),
+            "" if row.seconds is None else clock(row.seconds),
+            style="bold" if best else None,
+        )
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _LOG_WIDTH
+    Console(width=width).print(table)
+
+
+def yardstick_lines(best: TrialRow) -> list[str]:
+    """How the best model's bits per byte compare with what needs no model; [] where nothing was logged."""
+    bits = bits_per_byte(best)
+    found = {name: best.summary.get(f"yardstick/{name}") for name in YARDSTICKS}
+    known = {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
+    if bits is None or not known:
+        return []
+    lines = [f"bits per byte of the validation text, best model: {bits:.3f}"]
+    for name, value in sorted(known.items(), key=lambda item: -item[1]):
+        verdict = f"beaten by {value - bits:.3f}" if bits < value else f"missed by {bits - value:.3f}"
+        lines.append(f"  {value:.3f}  {YARDSTICKS[name]}: {verdict}")
+    return lines
+
+
+def bits_per_byte(row: TrialRow) -> float | None:
+    """At the best evaluation if that was kept, else at the last one."""
+    for name in (f"best/{BITS}", BITS):
+        value = row.summary.get(name)
+        if isinstance(value, int | float):
+            return float(value)
+    return None
+
+
+def draw(
+    rows: Sequence[TrialRow], searched: Sequence[str], metric: str, goal: str, directory: Path
+) -> list[Path]:
+    """Write the sweep's pictures below `directory`; curves come from the trials' journals on this machine."""
+    points = [
+        SweepPoint(
+            name=row.run_id,
+            settings={name: setting(row.settings, name) for name in searched},
+            value=row.value,
+            finished=row.outcome == "finished",
+            curve=_curve(row, metric),
+        )
+        for row in rows
+    ]
+    return plot_sweep(points, metric, goal, directory)
+
+
+def next_steps(sweep: str, artifact: str | None, root: Path | None) -> list[str]:
+    """Commands that continue from here. `root` is the embedded server's folder, None with another W&B."""
+    lines = ["what to type next:", "  python scripts/manage_completed_runs.py list"]
+    if artifact:
+        lines.append(
+            f"  python -m transformer_e2e.scripts.generate --artifact {artifact} --prompt 'Return a list'"
+        )
+    lines += [continue_line(sweep, root), *bare_wandb(sweep, root)]
+    return lines
+
+
+def continue_line(sweep: str, root: Path | None) -> str:
+    """The command that goes on with the sweep, or shows it again when nothing is left to do."""
+    where = f" --root {root}" if root is not None and root != Path("wandb_server") else ""
+    return f"  python -m transformer_e2e.scripts.sweep --sweep {sweep}{where}   # go on, or see this again"
+
+
+def bare_wandb(sweep: str, root: Path | None) -> list[str]:
+    """How to use W&B's own commands on this sweep."""
+    if root is None:
+        return [f"  wandb agent --forward-signals {sweep}"]
+    return [
+        "W&B's own commands need the server in one terminal and its two exports in another:",
+        f"  python -m transformer_e2e.server --root {root} --port 8080",
+        f"  export WANDB_BASE_URL=http://127.0.0.1:8080 WANDB_API_KEY=$(cat {root / 'api_key'})",
+        f"  wandb agent --forward-signals {sweep}",
+    ]
+
+
+def _bits_text(row: TrialRow) -> str:
+    bits = bits_per_byte(row)
+    return "" if bits is None else f"{bits:.3f}"
+
+
+def _curve(row: TrialRow, metric: str) -> list[tuple[float, float]]:
+    folder = Path(str(row.settings.get("checkpoint_dir") or "model_checkpoints")) / row.run_id
+    journal = [(float(line["step"]), line["metrics"].get(metric)) for line in read_journal(folder)]
+    return [(step, value) for step, value in journal if value is not None and abs(value) < DIVERGED_METRIC]

@@ -1,0 +1,234 @@
+"""A sweep from its file to its best model: server, `wandb sweep`, agents, table, pictures, sample."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from transformer_e2e.errors import ConfigError, LaunchError
+from transformer_e2e.launch import report
+from transformer_e2e.launch.agents import AgentPool
+from transformer_e2e.launch.environment import (
+    available_cores,
+    default_agents,
+    for_agent,
+    with_own_python_first,
+)
+from transformer_e2e.launch.interrupts import Interrupts
+from transformer_e2e.launch.screen import Screen, screen_for
+from transformer_e2e.launch.server import EmbeddedServer, connected
+from transformer_e2e.launch.spec import load_spec, metric_of, searched
+from transformer_e2e.launch.sweep import SweepPath, create_sweep, set_state
+from transformer_e2e.launch.trials import Progress, TrialRow, finished_best, progress, rows_of
+from transformer_e2e.launch.watch import Lookout, Watch
+from transformer_e2e.runs.tracker_connection import is_online
+from transformer_e2e.runs.tracker_queries import sweep_state
+
+DEFAULT_PROJECT = "transformer-e2e"
+SAMPLE_SECONDS = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOrder:
+    """What the user asked for: `spec` (a new sweep) or `sweep` (`entity/project/id`, go on with it)."""
+
+    spec: Path | None = None
+    sweep: str | None = None
+    agents: int | None = None  # None: what suits the cores
+    count: int | None = None  # trials an agent runs before it leaves; None: until the sweep ends
+    root: Path = Path("wandb_server")
+    project: str | None = None
+    entity: str | None = None
+    sample: bool = True
+    prompt: str = "Return a"
+    log_dir: Path = Path("logs")
+    plot_dir: Path = Path("training_plots")
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    """The sweep at work: its path on W&B and what its specification says."""
+
+    path: SweepPath
+    spec: dict[str, Any]
+
+    @property
+    def metric(self) -> str:
+        return metric_of(self.spec)[0]
+
+    @property
+    def goal(self) -> str:
+        return metric_of(self.spec)[1]
+
+    def look(self) -> tuple[str, list[TrialRow]]:
+        """State and trials as W&B has them now. Raises TrackerError."""
+        view = sweep_state(str(self.path))
+        return view.state, rows_of(view, self.metric)
+
+
+def run_sweep(order: SweepOrder) -> int:
+    """Run the sweep to its end and report it; the exit code.
+
+    0: the agents did what was asked and a trial finished; 1: they did not; 130 (143): interrupted, agents
+    and trials have ended after a checkpoint. Raises UserError before anything is left running.
+    """
+    order = _checked(order)
+    spec = load_spec(order.spec) if order.spec else None
+    with Interrupts() as interrupts, connected(order.root) as server:
+        sweep = _create(order, spec) if spec is not None else _existing(order)
+        root = order.root if server else None
+        print(f"sweep {sweep.path}" + (f"  {sweep.path.url}" if sweep.path.url else ""), flush=True)
+        try:
+            lost = 0 if interrupts.count else _work(order, sweep, server, interrupts)
+        finally:
+            if interrupts.count:
+                print("stopped; every trial that was running kept a checkpoint. To go on:")
+                print(report.continue_line(str(sweep.path), root), flush=True)
+        if interrupts.count:
+            return interrupts.exit_code
+        return _finish(order, sweep, root, lost) or interrupts.exit_code
+
+
+def _checked(order: SweepOrder) -> SweepOrder:
+    """`order` with its defaults; everything wrong with it at once."""
+    problems = []
+    if (order.spec is None) == (order.sweep is None):
+        problems.append("give a sweep file such as sweeps/quickstart.yaml, or --sweep ENTITY/PROJECT/ID")
+    for name, value in (("agents", order.agents), ("count", order.count)):
+        if value is not None and value < 1:
+            problems.append(f"--{name}={value} must be at least 1")
+    if not is_online():
+        problems.append(
+            f"WANDB_MODE={os.environ['WANDB_MODE']}: a sweep needs a server to hand out its trials; unset it "
+            f"(without a W&B account the embedded server is used)"
+        )
+    ConfigError.raise_if(problems, title="cannot run a sweep")
+    return replace(order, agents=order.agents or default_agents(available_cores()))
+
+
+def _create(order: SweepOrder, spec: dict[str, Any]) -> _Sweep:
+    project = order.project or os.environ.get("WANDB_PROJECT") or spec.get("project") or DEFAULT_PROJECT
+    if order.spec is None:
+        raise LaunchError("a new sweep needs its file")
+    environment = with_own_python_first(os.environ)
+    return _Sweep(create_sweep(order.spec, environment, project=project, entity=order.entity), spec)
+
+
+def _existing(order: SweepOrder) -> _Sweep:
+    """The sweep that `--sweep` names, running again if it was paused."""
+    from transformer_e2e.runs.tracker_connection import Connection
+
+    entity = order.entity or os.environ.get("WANDB_ENTITY")
+    if (order.sweep or "").count("/") < 2 and entity is None:
+        entity = Connection.configured().viewer()
+    project = order.project or os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT
+    path = SweepPath.parse(order.sweep or "", entity=entity, project=project)
+    view = sweep_state(str(path))
+    if view.state.upper().startswith("CANCEL"):
+        raise LaunchError(f"sweep {path} was cancelled and hands out no more trials; start a new one")
+    if view.state.upper() == "PAUSED":
+        set_state(path, "resume", with_own_python_first(os.environ))
+    return _Sweep(path, view.config)
+
+
+def _work(order: SweepOrder, sweep: _Sweep, server: EmbeddedServer | None, interrupts: Interrupts) -> int:
+    """Run the agents until they leave. Returns how many left early without a replacement."""
+    agents = order.agents or 1
+    state, known = sweep.look()
+    if state.upper() == "FINISHED":
+        return 0
+    pool = AgentPool(
+        path=sweep.path,
+        size=agents,
+        environment=for_agent(os.environ, agents=agents, cores=available_cores()),
+        log_dir=order.log_dir / sweep.path.id,
+        count=order.count,
+        pass_fds=(server.users_fd,) if server else (),
+    )
+    total = _total(sweep.spec, len(known), agents, order.count)
+
+    def summarise(rows: Sequence[TrialRow]) -> Progress:
+        return progress(rows, total=total, agents=agents, goal=sweep.goal, now=time.time())
+
+    print(f"{agents} agents, logs in {pool.log_dir}/" + (f", server in {order.root}/" if server else ""))
+    lookout = Lookout(sweep.look)
+    with screen_for(sweep.metric, sweep.goal) as screen:
+        watch = Watch(pool, lookout, screen, interrupts, summarise, server.revive if server else lambda: None)
+        try:
+            pool.start()
+            lookout.start()
+            watch.until_done()
+        finally:
+            lookout.stop()
+            _end(pool, screen, interrupts)
+    return len(watch.lost)
+
+
+def _end(pool: AgentPool, screen: Screen, interrupts: Interrupts) -> None:
+    """Agents and trials first; the server ends when the block that holds it does."""
+    if pool.alive():
+        screen.say("asking the agents to stop; their trials write a checkpoint (again Ctrl-C: faster)")
+        pool.stop(hurry=lambda: interrupts.count)
+
+
+def _total(spec: dict[str, Any], known: int, agents: int, count: int | None) -> int | None:
+    """Trials of the sweep when these agents are done; None if nothing ends it."""
+    from transformer_e2e.search.size import point_count
+
+    limits = [point_count(spec), None if count is None else known + agents * count]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _finish(order: SweepOrder, sweep: _Sweep, root: Path | None, lost: int) -> int:
+    """Report, and judge the sweep."""
+    state, rows = sweep.look()
+    best = finished_best(rows, sweep.goal)
+    names = searched(sweep.spec)
+    print()
+    report.print_table(rows, names, sweep.metric, sweep.goal)
+    pictures = report.draw(rows, names, sweep.metric, sweep.goal, order.plot_dir / sweep.path.id)
+    if pictures:
+        print(f"\npictures: {', '.join(str(path) for path in pictures)}")
+    artifact = None
+    if best is not None:
+        print("\n" + "\n".join(report.yardstick_lines(best)), flush=True)
+        artifact = f"{sweep.path.entity}/{sweep.path.project}/model-{best.run_id}:best"
+        if order.sample:
+            _sample(artifact, order.prompt)
+    print("\n" + "\n".join(report.next_steps(str(sweep.path), artifact, root)), flush=True)
+    return _verdict(sweep, state, rows, lost, order)
+
+
+def _verdict(sweep: _Sweep, state: str, rows: Sequence[TrialRow], lost: int, order: SweepOrder) -> int:
+    logs = order.log_dir / sweep.path.id
+    if not any(row.outcome in ("finished", "diverged") for row in rows):
+        print(f"error: no trial of {len(rows)} finished; what they said is in {logs}/", file=sys.stderr)
+        return 1
+    if lost and state.upper() != "FINISHED":
+        print(f"error: the sweep is not finished: {lost} agents left early; see {logs}/", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _sample(artifact: str, prompt: str) -> None:
+    """Let the best model write, as a user would; a failure is shown and changes nothing else."""
+    command = [sys.executable, "-m", "transformer_e2e.scripts.generate"]
+    print(f"\na sample from {artifact}:", flush=True)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        done = subprocess.run(
+            [*command, "--artifact", artifact, "--prompt", prompt],
+            stdin=subprocess.DEVNULL,
+            timeout=SAMPLE_SECONDS,
+        )
+        if done.returncode == 0:
+            return
+    print(
+        f"warning: no sample; try it by hand: {' '.join(command[1:])} --artifact {artifact}", file=sys.stderr
+    )

@@ -1,0 +1,84 @@
+"""Run a W&B sweep from its file to its best model, with no account and no internet if there is none.
+
+example:
+  python -m transformer_e2e.scripts.sweep sweeps/quickstart.yaml
+  python -m transformer_e2e.scripts.sweep --sweep local/transformer-e2e/1a2b3c4d   (go on with one)
+
+exit codes: 0 done and at least one trial finished; 1 the sweep did not get there; 2 wrong input;
+130 Ctrl-C (running trials kept a checkpoint)
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from transformer_e2e.errors import UserError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, run, and turn a UserError into its text and exit code 2."""
+    args = build_parser().parse_args(argv)
+    from transformer_e2e.launch.environment import load_dotenv
+    from transformer_e2e.launch.run_sweep import SweepOrder, run_sweep
+
+    load_dotenv()
+    try:
+        return run_sweep(
+            SweepOrder(
+                spec=args.spec,
+                sweep=args.sweep,
+                agents=args.agents,
+                count=args.count,
+                root=args.root,
+                project=args.project,
+                entity=args.entity,
+                sample=not args.no_sample,
+                prompt=args.prompt,
+                log_dir=args.log_dir,
+                plot_dir=args.plot_dir,
+            )
+        )
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m transformer_e2e.scripts.sweep",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("spec", nargs="?", type=Path, help="a sweep file, e.g. sweeps/quickstart.yaml")
+    parser.add_argument("--sweep", metavar="PATH", help="go on with this sweep: ENTITY/PROJECT/ID")
+    parser.add_argument("--agents", type=int, help="`wandb agent` processes (default: one a core, at most 4)")
+    parser.add_argument("--count", type=int, help="trials after which each agent leaves (default: no limit)")
+    parser.add_argument(
+        "--root",
+        type=Path,
+        default=Path("wandb_server"),
+        help="folder of the embedded server, used when no W&B is configured (default: %(default)s)",
+    )
+    parser.add_argument("--project", help="W&B project (default: WANDB_PROJECT, the file's, transformer-e2e)")
+    parser.add_argument("--entity", help="W&B entity (default: WANDB_ENTITY, else the key's own)")
+    parser.add_argument("--no_sample", action="store_true", help="do not let the best model write at the end")
+    parser.add_argument(
+        "--prompt", default="Return a", help="what the sample continues (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--log_dir",
+        type=Path,
+        default=Path("logs"),
+        help="what agents and trials print (default: %(default)s/ID)",
+    )
+    parser.add_argument(
+        "--plot_dir", type=Path, default=Path("training_plots"), help="pictures (default: %(default)s/ID)"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
