@@ -27,9 +27,9 @@ def spread(items: Sequence[Item], samples: int | None) -> list[Item]:
     return [items[round(index * last / (samples - 1))] for index in range(samples)]
 
 
-def _lines(run: sqlite3.Row, info: Any, table: Table) -> list[dict[str, Any]]:
+def _rows(run: sqlite3.Row, info: Any) -> list[dict[str, Any]]:
     with info.context.db.read() as conn:
-        return list(lines_store.rows(conn, table, run["id"]))
+        return list(lines_store.rows(conn, "history", run["id"]))
 
 
 def _count(table: Table) -> Callable[..., int]:
@@ -57,17 +57,19 @@ def _history(
     minStep: int | None = None,
     maxStep: int | None = None,
 ) -> list[str]:
-    """Rows with minStep <= _step < maxStep, as JSON texts."""
-    rows = [
-        row
-        for row in _lines(run, info, "history")
-        if (minStep is None or row["_step"] >= minStep) and (maxStep is None or row["_step"] < maxStep)
-    ]
-    return [json.dumps(row) for row in spread(rows, samples)]
+    """Rows with minStep <= _step < maxStep, as the texts that were sent: their bare NaN means NaN to clients."""
+    found = []
+    with info.context.db.read() as conn:
+        for line, text in lines_store.texts(conn, "history", run["id"]):
+            step = lines_store.parsed(line, text)["_step"]
+            if (minStep is None or step >= minStep) and (maxStep is None or step < maxStep):
+                found.append(text)
+    return spread(found, samples)
 
 
 def _events(run: sqlite3.Row, info: Any, samples: int | None = None) -> list[str]:
-    return [json.dumps(row) for row in spread(_lines(run, info, "events"), samples)]
+    with info.context.db.read() as conn:
+        return spread([text for _, text in lines_store.texts(conn, "events", run["id"])], samples)
 
 
 def _system_metrics(run: sqlite3.Row, info: Any) -> str:
@@ -75,10 +77,11 @@ def _system_metrics(run: sqlite3.Row, info: Any) -> str:
         return lines_store.tail(conn, "events", run["id"]) or "{}"
 
 
-def _sampled_history(run: sqlite3.Row, info: Any, specs: list[Any] | None = None) -> list[list[Any]]:
+def _sampled_history(run: sqlite3.Row, info: Any, specs: Any = None) -> list[list[Any]]:
     """For each specification (a JSON text) the rows that have all its keys, holding only those keys."""
-    wanted = [parse_object(spec, "a specification of sampledHistory") for spec in specs or []]
-    rows = _lines(run, info, "history") if any(spec.get("keys") for spec in wanted) else []
+    listed = specs if isinstance(specs, list) else [specs or "{}"]  # a lone value stands for a list of one
+    wanted = [parse_object(spec, "a specification of sampledHistory") for spec in listed]
+    rows = _rows(run, info) if any(spec.get("keys") for spec in wanted) else []
     return [_sampled(rows, spec) for spec in wanted]
 
 
@@ -100,7 +103,7 @@ def _history_keys(run: sqlite3.Row, info: Any) -> dict[str, Any]:
     """Which metrics there are, by flattened name, with the type and number of their values."""
     keys: dict[str, dict[str, Any]] = {}
     last_step = -1
-    for row in _lines(run, info, "history"):
+    for row in _rows(run, info):
         last_step = max(last_step, row["_step"])
         for name, value in flattened(row).items():
             _note(keys, name, value)
