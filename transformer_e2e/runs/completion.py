@@ -53,6 +53,12 @@ class Record:
     created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     updated_at: str = ""
 
+    def describe_metric(self) -> str:
+        """`best eval/loss 1.234`, for people."""
+        return (
+            f"best {self.metric_name} {self.best_metric:.4g}" if self.best_metric is not None else "no metric"
+        )
+
 
 _FIELDS = {item.name for item in fields(Record)}
 

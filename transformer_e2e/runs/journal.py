@@ -65,6 +65,11 @@ class Journal:
         self._write({"step": step, "time": time.time(), "metrics": encoded})
         return self.count - 1
 
+    @property
+    def position(self) -> int:
+        """Rows logged up to now in the training's own time: those still to be replayed do not count."""
+        return self.count - len(self._replay)
+
     def sync(self) -> None:
         """Flush to disk; before a checkpoint that counts these rows is published."""
         os.fsync(self._descriptor)

@@ -2,18 +2,62 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import traceback
 from collections.abc import Callable
 
+from transformer_e2e.errors import UserError
+from transformer_e2e.runs.durable import DiskFull
+from transformer_e2e.runs.lock import TrialHeld
+from transformer_e2e.runs.outcome import ExitCode
+from transformer_e2e.runs.passage import Passage
 from transformer_e2e.runs.spec import Result, TrialSpec
+from transformer_e2e.runs.stop import Reason, StopNow, StopRequest
 from transformer_e2e.runs.trial import Trial
 
 __all__ = ["Result", "TrialSpec", "run_trial"]
 
 
-def run_trial(spec: TrialSpec, work: Callable[[Trial], Result], *, say: Callable[[str], None] = print) -> int:
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def run_trial(spec: TrialSpec, work: Callable[[Trial], Result], *, say: Callable[[str], None] = _say) -> int:
     """Do whatever is left to do for the trial and return the process's exit code (see `ExitCode`).
 
-    `work(trial)` loads data and model, restores, trains, and is called at most once. Never raises for what
-    can go wrong outside this program: a UserError is printed and becomes 2, a stop its own code.
+    `work(trial)` loads data and model, restores, trains, and is called at most once, with signal handlers
+    installed. Nothing that can go wrong is raised: a UserError is printed and becomes 2, a full disk 1, a
+    stop its own code, a bug its traceback and 1. Does not return, but leaves by `os._exit`, when the W&B
+    client is stuck and would keep the process from ending. Main thread only.
     """
-    raise NotImplementedError
+    stop = StopRequest()
+    with stop:
+        passage = Passage(spec, work, stop, say)
+        code = _exit_code(passage, stop, say)
+    if passage.client_is_stuck:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _exit_code(passage: Passage, stop: StopRequest, say: Callable[[str], None]) -> int:
+    try:
+        return passage.run()
+    except StopNow:
+        reason = stop.reason or Reason.TERMINATED
+        say(f"stopped ({reason.name.lower()}) before training began")
+        return reason.exit_code
+    except TrialHeld as held:
+        say(f"{held}; nothing was touched")
+        return ExitCode.HELD
+    except DiskFull as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return ExitCode.FAILED
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return ExitCode.INPUT
+    except Exception:
+        traceback.print_exc()
+        return ExitCode.FAILED

@@ -52,6 +52,21 @@ class TrialLock:
         shutil.rmtree(self.directory)
 
 
+def is_held(directory: Path) -> bool:
+    """Whether a live attempt holds the trial now. Changes nothing."""
+    try:
+        descriptor = os.open(directory / LOCK_NAME, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
 def _try(directory: Path) -> int | None:
     """A descriptor that holds the lock; None: somebody else does, or the file vanished while we locked it."""
     directory.mkdir(parents=True, exist_ok=True)

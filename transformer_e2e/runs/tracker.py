@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import wandb
 
 X_AXIS = "train/global_step"
-CTRL_C_EXIT_CODE = 255  # what W&B's own handler reports, and shows as "killed"
 _INIT_SECONDS = 90.0  # W&B's own default for WANDB_INIT_TIMEOUT
 _FINISH_SECONDS = 60.0
 _RETRY_SECONDS = 1.0
@@ -32,14 +31,14 @@ class SessionRequest:
 
     wandb_id: str
     run_id: str
-    project: str
+    project: str | None
     entity: str | None
     config: Mapping[str, Any]
     fresh: bool
 
 
 class Session:
-    """An open W&B run. Methods that feed it never raise: the first failure is said, later calls do nothing."""
+    """An open W&B run. What feeds it never raises: the first failure is said, later calls do nothing."""
 
     def __init__(self, run: wandb.Run, connection: Connection | None, say: Callable[[str], None]) -> None:
         self.run = run
@@ -87,15 +86,15 @@ class Session:
             return Intent.UNKNOWN
         return stop_intent(self.connection, entity=self.run.entity, project=self.run.project, run=self.run.id)
 
-    def finish(self, exit_code: int, *, seconds: float = _FINISH_SECONDS) -> None:
+    def finish(self, exit_code: int, *, seconds: float) -> None:
         """Send what is left and close, within about `seconds`; what did not make it is said."""
         try:
             in_background(lambda: self.run.finish(exit_code=exit_code), seconds=seconds)
         except Overdue:
             self.hung = True
             self._say(
-                f"W&B did not take the last rows within {seconds:.0f} s; they are in the trial's metrics.jsonl, "
-                f"and are sent when the trial is continued"
+                f"W&B did not take the last rows within {seconds:.0f} s; they are in the trial's "
+                f"metrics.jsonl, and are sent when the trial is continued"
             )
         except Exception as error:
             self._complain(error)

@@ -78,8 +78,8 @@ def differing_files(
 
 
 def use(session: Session, reference: str) -> None:
-    """Link the artifact as an input of this run; a failure is said by the session."""
-    session._feed(lambda: session.run.use_artifact(reference))
+    """Link the artifact as an input of this run. Raises TrackerError."""
+    _bounded(lambda: session.run.use_artifact(reference, type=ARTIFACT_TYPE), 0, session, lambda: None)
 
 
 def download(reference: str, directory: Path) -> Path:

@@ -102,8 +102,8 @@ class Connection:
 
 def _wrong_key(url: str) -> str:
     return (
-        f"W&B at {url} does not accept the API key: check WANDB_API_KEY and WANDB_BASE_URL (or run `wandb login`); "
-        f"the embedded server's key is in its api_key file"
+        f"W&B at {url} does not accept the API key: check WANDB_API_KEY and WANDB_BASE_URL, or run "
+        f"`wandb login`; the embedded server's key is in its api_key file"
     )
 
 

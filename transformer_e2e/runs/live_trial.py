@@ -1,0 +1,86 @@
+"""The `Trial` that a training loop is given: journal, checkpoints, W&B session and stop request in one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from transformer_e2e.runs.checkpoints import CheckpointStore
+from transformer_e2e.runs.journal import Journal
+from transformer_e2e.runs.spec import TrialSpec
+from transformer_e2e.runs.stop import StopRequest
+from transformer_e2e.runs.tracker import X_AXIS, Session
+
+
+class LiveTrial:
+    """Implements `Trial`; see there for what the methods promise."""
+
+    def __init__(
+        self,
+        spec: TrialSpec,
+        *,
+        journal: Journal,
+        store: CheckpointStore,
+        session: Session,
+        stop: StopRequest,
+        say: Callable[[str], None],
+    ) -> None:
+        """Sends W&B the rows that it lacks, so that what is logged next has its own number there too."""
+        self.directory: Path = spec.directory
+        self.last_step = 0
+        self._spec, self._journal, self._store = spec, journal, store
+        self._session, self._stop, self._say = session, stop, say
+        self._told_difference = False
+        for number, metrics in journal.rows_from(session.rows_held):
+            session.send(number, metrics)
+        self.best = journal.best(spec.metric_name, minimize=spec.goal == "minimize")
+        if self.best is not None:
+            session.note_best(spec.metric_name, self.best)
+        journal.rewind(0)
+
+    @property
+    def stop_requested(self) -> bool:
+        self._stop.poll_from_now()
+        return self._stop.reason is not None
+
+    def log(self, metrics: Mapping[str, float], *, step: int) -> None:
+        row = {X_AXIS: step, **metrics}
+        self.last_step = max(self.last_step, step)
+        number = self._journal.append(step, row)
+        if number is None:
+            self._tell_differences()
+            return
+        self._session.send(number, row)
+        value = metrics.get(self._spec.metric_name)
+        if value is not None and self._spec.improves(value, self.best):
+            self.best = value
+            self._session.note_best(self._spec.metric_name, value)
+
+    def save(
+        self, fill: Callable[[Path], None], *, step: int, best: bool, metric: float | None = None
+    ) -> None:
+        self._journal.sync()  # before the checkpoint that counts these rows
+        self._store.save(fill, step=step, rows=self._journal.position, best=best, metric=metric)
+
+    def restore(self, load: Callable[[Path], None]) -> int | None:
+        self._stop.poll_from_now()
+        checkpoint = self._store.restore(load)
+        if checkpoint is None:
+            return None
+        self._journal.rewind(checkpoint.manifest.rows)
+        self.last_step = checkpoint.step
+        self._say(f"continuing {self._spec.run_id} from step {checkpoint.step}")
+        return checkpoint.step
+
+    @property
+    def differences(self) -> int:
+        """Replayed values that were not what an earlier attempt logged."""
+        return len(self._journal.differences)
+
+    def _tell_differences(self) -> None:
+        if self._journal.differences and not self._told_difference:
+            self._told_difference = True
+            self._say(
+                f"the repeated steps are not exactly those logged before ({self._journal.differences[0]}): "
+                f"another device, thread count or logging interval? The rows logged first are kept"
+            )
