@@ -63,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m transformer_e2e.scripts.train",
+        usage="%(prog)s [--mode single|sweep] [--config FILE] [--SETTING VALUE ...]",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -152,8 +153,7 @@ def sweep(resolved: Resolved, flags: Mapping[str, str], config: Path | None) -> 
 
     if config is None:
         raise ConfigError(
-            "--mode sweep needs a --config with HP_SEARCH_ keys; "
-            "transformer_e2e/configs/config.yml has some"
+            "--mode sweep needs a --config with HP_SEARCH_ keys; transformer_e2e/configs/config.yml has some"
         )
     fixed = {name: value for name, value in flags.items() if name not in ("project", "entity")}
     spec = sweep_spec(resolved.search, resolved.settings.flat(), config=config, fixed=fixed)

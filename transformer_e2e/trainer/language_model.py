@@ -70,7 +70,7 @@ def train_language_model(
         extra_files=lambda directory: write_extra_files(data, settings, directory),
     )
     metrics = final_metrics(read_journal(trial.directory)) | marks
-    best = metrics.get("best/loss")
+    best = metrics.get("best/eval/loss")
     return Result(outcome, metrics, best_metric=best, steps=state.step, device=device.type)
 
 
@@ -121,11 +121,11 @@ def write_extra_files(data: TokenizedData, settings: Settings, directory: Path) 
 
 
 def final_metrics(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """The last row's value of every metric, and the best evaluation as `best/...`."""
+    """The last row's value of every metric, and those of the best evaluation as `best/eval/...`."""
     last = {name: value for row in rows for name, value in row["metrics"].items()}
     evaluations = [row["metrics"] for row in rows if "eval/loss" in row["metrics"]]
     if not evaluations:
         return last
     best = min(evaluations, key=lambda metrics: metrics.get("eval/partial_loss", metrics["eval/loss"]))
-    shown = {name.replace("eval/", "best/"): value for name, value in best.items() if name[:5] == "eval/"}
+    shown = {f"best/{name}": value for name, value in best.items() if name.startswith("eval/")}
     return last | shown | {"best/step": best["train/global_step"]}
