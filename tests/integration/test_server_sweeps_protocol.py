@@ -1,0 +1,382 @@
+"""What agents are told, request by request: exactly once, whatever is repeated, lost, slow or killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.integration.sweep_driver import PROJECT, Agent, Sweep, ask
+from tests.serving import ServerProcess
+from transformer_e2e.server.db import Database
+from transformer_e2e.server.runs.store import ensure_project
+from transformer_e2e.server.sweeps import store
+from transformer_e2e.server.sweeps.scheduler import Scheduler
+from transformer_e2e.server.sweeps.timings import Timings
+
+POLL = 5.1  # an agent that got its answer asks again no sooner than 5 s later
+
+
+def grid(count: int, **more: Any) -> dict[str, Any]:
+    return {"method": "grid", "program": "t.py", "parameters": {"x": {"values": list(range(count))}}, **more}
+
+
+def hyperband(**more: Any) -> dict[str, Any]:
+    return grid(
+        20,
+        metric={"name": "loss", "goal": "minimize"},
+        early_terminate={"type": "hyperband", "min_iter": 1, "eta": 2},
+        **more,
+    )
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One server for all tests that leave it running; each has a sweep of its own."""
+    folder = tmp_path_factory.mktemp("sweeps")
+    process = ServerProcess(folder / "server", folder)
+    process.start()
+    yield process
+    process.kill()
+
+
+def searches(server: Any) -> set[int]:
+    """Process ids of the server's search processes, one a sweep."""
+    children = Path(f"/proc/{server.process.pid}/task").glob("*/children")
+    return {int(child) for path in children for child in path.read_text().split()}
+
+
+def after_one_trial(server: Any) -> tuple[Sweep, Agent, int]:
+    """A grid whose first trial has finished, its idle agent, and the process that searches for it."""
+    before = searches(server)
+    sweep = Sweep(server, grid(9))
+    agent = sweep.agent()
+    finish(sweep, agent.next()["run_id"])
+    (search,) = searches(server) - before
+    return sweep, agent, search
+
+
+def finish(sweep: Sweep, run: str) -> None:
+    assert sweep.post(run, complete=True, exitcode=0).status == 200
+
+
+def test_each_of_200_points_is_issued_once_to_64_agents_at_once(server: Any) -> None:
+    spec = {
+        "method": "grid",
+        "program": "t.py",
+        "parameters": {"x": {"values": list(range(40))}, "y": {"values": ["a", "b", "c", "d", "e"]}},
+    }
+    sweep = Sweep(server, spec)
+
+    def work(_: int) -> list[tuple[str, int, str]]:
+        agent, got = sweep.agent(), []
+        while True:
+            for command in agent.beat():
+                if command["type"] == "exit":
+                    return got
+                args = command["args"]
+                got.append((command["run_id"], args["x"]["value"], args["y"]["value"]))
+                finish(sweep, command["run_id"])
+            time.sleep(0.05)
+
+    with ThreadPoolExecutor(64) as pool:
+        got = [item for items in pool.map(work, range(64)) for item in items]
+    wanted = {(x, y) for x in range(40) for y in "abcde"}
+    assert Counter((x, y) for _, x, y in got) == dict.fromkeys(wanted, 1)
+    assert len({run for run, _, _ in got}) == 200
+    assert [row["number"] for row in sweep.ledger()] == list(range(200))
+    view = sweep.view()
+    assert (view["state"], view["runCount"], view["runCountExpected"]) == ("FINISHED", 200, 200)
+
+
+def test_a_busy_agent_gets_no_second_trial(server: Any) -> None:
+    agent = Sweep(server, grid(2)).agent()
+    run = agent.next()["run_id"]
+    assert agent.beat(run) == []
+    assert agent.beat(run) == []
+
+
+def test_a_command_whose_answer_was_lost_is_given_again(server: Any) -> None:
+    sweep = Sweep(server, grid(3))
+    agent = sweep.agent()
+    lost = agent.next()
+    assert agent.next() == lost  # asked again sooner than an agent that got its answer would
+    assert agent.beat(lost["run_id"]) == []
+    assert len(sweep.ledger()) == 1
+
+
+def test_a_command_lost_in_a_kill_of_the_server_is_given_again(wandb_server: Any) -> None:
+    sweep = Sweep(wandb_server, grid(3))
+    agent, other = sweep.agent(), sweep.agent()
+    lost, kept = agent.next(), other.next()
+    assert other.beat(kept["run_id"]) == []
+    wandb_server.kill()
+    time.sleep(POLL)
+    wandb_server.restart()
+    assert agent.next() == lost
+    assert other.beat(kept["run_id"]) == []
+    assert [row["run_name"] for row in sweep.ledger()] == [lost["run_id"], kept["run_id"]]
+
+
+def test_a_trial_that_ended_before_it_began_is_failed_and_not_issued_again(server: Any) -> None:
+    sweep = Sweep(server, grid(2))
+    agent, watched = sweep.agent(), sweep.agent()
+    first, second = agent.next(), watched.next()
+    assert watched.beat(second["run_id"]) == []
+    assert watched.beat() == []  # seen, then gone; the other agent's trial is still open
+    assert sweep.state(second["run_id"]) == "failed"
+    assert sweep.state(first["run_id"]) == "pending"
+    time.sleep(POLL)
+    assert agent.next() == {"type": "exit"}
+    assert sweep.state(first["run_id"]) == "failed"
+    assert sweep.view()["state"] == "FINISHED"
+
+
+def test_a_running_trial_that_vanished_is_failed(server: Any) -> None:
+    sweep = Sweep(server, grid(2))
+    agent = sweep.agent()
+    run = agent.next()["run_id"]
+    sweep.log(run, 0.5)
+    assert sweep.state(run) == "running"
+    assert agent.beat(run) == []
+    assert agent.next()["args"] == {"x": {"value": 1}}
+    assert sweep.state(run) == "failed"
+
+
+def test_a_preempted_trial_is_handed_back_with_its_run_and_its_parameters(server: Any) -> None:
+    sweep = Sweep(server, grid(2))
+    first, second = sweep.agent(), sweep.agent()
+    command = first.next()
+    run = command["run_id"]
+    sweep.log(run, 0.5)
+    assert first.beat(run) == []
+    sweep.post(run, preempting=True)
+    sweep.post(run, complete=True, exitcode=1)
+    assert sweep.state(run) == "preempted"
+    again = second.next()
+    assert again == {**command, "type": "resume"}
+    assert second.beat(run) == []
+    assert [(row["run_name"], row["attempt"]) for row in sweep.ledger()] == [(run, 2)]
+    finish(sweep, run)
+    assert sweep.state(run) == "finished"
+
+
+def test_pause_resume_and_stop(server: Any) -> None:
+    sweep = Sweep(server, grid(5))
+    busy, idle = sweep.agent(), sweep.agent()
+    run = busy.next()["run_id"]
+    sweep.set(state="PAUSED")
+    assert busy.beat(run) == idle.beat() == []
+    sweep.set(state="RUNNING")
+    other = idle.next()
+    assert other["type"] == "run"
+    finish(sweep, other["run_id"])
+    sweep.set(state="FINISHED")
+    assert busy.beat(run) == []  # its trial may finish
+    assert idle.next() == {"type": "exit"}
+    finish(sweep, run)
+    assert busy.next() == {"type": "exit"}
+    assert {node["state"] for node in sweep.view()["runs"]} == {"finished"}
+
+
+def test_cancel_stops_every_trial_and_says_so_until_it_is_gone(server: Any) -> None:
+    sweep = Sweep(server, grid(5))
+    agent, other = sweep.agent(), sweep.agent()
+    run, unseen = agent.next()["run_id"], other.next()["run_id"]
+    sweep.log(run, 0.5)
+    sweep.set(state="CANCELED")
+    assert agent.next(run) == agent.next(run) == {"type": "stop", "run_id": run}
+    assert agent.next() == other.next() == {"type": "exit"}
+    states = {node["name"]: (node["state"], node["stopReason"]) for node in sweep.view()["runs"]}
+    assert states == {run: ("killed", "cancelled"), unseen: ("killed", "cancelled")}
+
+
+def test_hyperband_stops_the_worse_trials_for_the_recorded_reason(server: Any) -> None:
+    sweep = Sweep(server, hyperband())
+    agents = [sweep.agent() for _ in range(4)]
+    runs = [agent.next()["run_id"] for agent in agents]
+    for run, loss in zip(runs, (0.1, 0.2, 0.3, 0.9), strict=True):
+        sweep.log(run, loss)
+    time.sleep(1.1)  # a sweep's curves are looked at once a second
+    told = [agent.beat(run) for agent, run in zip(agents, runs, strict=True)]
+    assert told == [[], [], [], [{"type": "stop", "run_id": runs[3]}]]
+    sweep.post(runs[3], complete=True, exitcode=0)  # a clean end does not hide that it was told to stop
+    node = next(node for node in sweep.view()["runs"] if node["name"] == runs[3])
+    assert (node["state"], node["stopReason"]) == ("killed", "pruned")
+
+
+def test_the_best_value_comes_from_the_history_and_else_from_the_summary(server: Any) -> None:
+    sweep = Sweep(server, grid(3, metric={"name": "loss", "goal": "minimize"}))
+    assert sweep.view()["bestLoss"] is None
+    first, second = (sweep.agent().next()["run_id"] for _ in range(2))
+    sweep.log(first, 0.5, 0.2, 0.7)
+    assert sweep.view()["bestLoss"] == 0.2
+    sweep.log(first, 0.1, offset=3)
+    assert sweep.view()["bestLoss"] == 0.1
+    sweep.post(second, files={"wandb-summary.json": {"offset": 0, "content": ['{"loss": 0.05}']}})
+    assert sweep.view()["bestLoss"] == 0.05
+
+
+def test_run_cap_ends_a_sweep_even_after_its_agent_has_left(server: Any) -> None:
+    uniform = {"x": {"min": 0.0, "max": 1.0}}
+    sweep = Sweep(server, {"method": "random", "program": "t.py", "run_cap": 2, "parameters": uniform})
+    agent = sweep.agent()
+    runs = []
+    for _ in range(2):
+        runs.append(agent.next()["run_id"])
+        agent.beat(runs[-1])
+        finish(sweep, runs[-1])
+    assert sweep.view()["state"] == "FINISHED"
+    assert agent.next() == {"type": "exit"}
+    assert len(sweep.ledger()) == 2
+
+
+def test_an_agent_waits_while_another_works_on_the_last_trial(server: Any) -> None:
+    sweep = Sweep(server, grid(1))
+    busy, idle = sweep.agent(), sweep.agent()
+    run = busy.next()["run_id"]
+    assert idle.beat() == []  # it may be preempted and handed back
+    finish(sweep, run)
+    assert idle.next() == busy.next() == {"type": "exit"}
+
+
+def test_a_changed_config_decides_from_the_next_trial_on(server: Any) -> None:
+    sweep = Sweep(server, grid(2))
+    agent = sweep.agent()
+    first = agent.next()
+    finish(sweep, first["run_id"])
+    assert not sweep.set(config="{method: grid, program: new.py, parameters: {x: {values: [0, 7]}}}").errors
+    second = agent.next()
+    assert (second["program"], second["args"]) == ("new.py", {"x": {"value": 7}})
+
+
+def test_a_bad_config_is_refused_with_every_problem_and_changes_nothing(server: Any) -> None:
+    sweep = Sweep(server, grid(2))
+    answer = sweep.set(config="{method: gird, run_cap: 0, parameters: {x: {values: []}}}", state="PAUSED")
+    assert answer.status == 400
+    for part in ("gird", "did you mean grid", "run_cap", "x"):
+        assert part in answer.errors
+    assert sweep.view()["state"] == "PENDING"
+    assert sweep.agent().next()["args"] == {"x": {"value": 0}}
+    for text in ("- 1\n- 2\n", "{", ""):
+        assert "invalid sweep configuration" in sweep.set(config=text or " ").errors
+
+
+def test_numbers_without_a_point_are_numbers(server: Any) -> None:
+    learning_rate = {"distribution": "log_uniform_values", "min": "1e-5", "max": "1e-4"}
+    parameters = {"learning_rate": learning_rate}
+    sweep = Sweep(server, {"method": "random", "program": "t.py", "parameters": parameters})
+    values = [sweep.agent().next()["args"]["learning_rate"]["value"] for _ in range(5)]
+    assert all(isinstance(value, float) and 1e-5 <= value <= 1e-4 for value in values)
+    assert len(set(values)) == 5
+
+
+def test_nested_parameters_keep_their_shape(server: Any) -> None:
+    nested = {"parameters": {"kind": {"value": "adam"}, "decay": {"values": [0.0, 0.1]}}}
+    spec = {"method": "grid", "program": "t.py", "parameters": {"optimizer": nested}}
+    got = [Sweep(server, spec).agent().next()["args"]]
+    assert got == [{"optimizer": {"value": {"kind": "adam", "decay": 0.0}}}]
+
+
+def test_an_unknown_agent_is_sent_home(server: Any) -> None:
+    sweep = Sweep(server, grid(1))
+    known = sweep.agent()
+    unknown = Agent(server, "QWdlbnQ6OTk5OQ==")  # Agent:9999
+    query = 'mutation H($id: ID!) { agentHeartbeat(input: {id: $id, runState: "{}"}) { commands } }'
+    assert ask(server, query, id=unknown.id).status == 404  # wandb reads it as a deleted sweep
+    assert ask(server, query, id=known.id).status == 200
+    assert ask(server, query, id="nonsense").status == 400
+
+
+def test_agents_are_listed_with_their_trials(server: Any) -> None:
+    sweep = Sweep(server, grid(3))
+    agent = sweep.agent()
+    agent.next()
+    (seen,) = sweep.view()["agents"]
+    assert (seen["id"], seen["host"], seen["state"], seen["totalRuns"]) == (agent.id, "here", "RUNNING", 1)
+
+
+def test_a_search_that_died_is_replaced(server: Any) -> None:
+    _, agent, search = after_one_trial(server)
+    os.kill(search, signal.SIGKILL)
+    assert agent.next()["args"] == {"x": {"value": 1}}
+
+
+def test_nobody_else_waits_for_a_slow_search(server: Any) -> None:
+    slow, idle, search = after_one_trial(server)
+    busy, quick = slow.agent(), Sweep(server, grid(9)).agent()
+    run = busy.next()["run_id"]
+    os.kill(search, signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(idle.next)
+            time.sleep(0.3)
+            start = time.monotonic()
+            assert busy.beat(run) == []
+            slow.log(run, 0.5)
+            assert quick.next()["type"] == "run"
+            assert slow.view()["state"] == "RUNNING"
+            assert time.monotonic() - start < 3  # the other sweep's own search starts meanwhile
+            assert not asked.done()
+            os.kill(search, signal.SIGCONT)
+            assert asked.result()["args"] == {"x": {"value": 2}}
+    finally:
+        os.kill(search, signal.SIGCONT)
+
+
+def test_a_pause_that_comes_while_the_search_thinks_is_obeyed(server: Any) -> None:
+    sweep, agent, search = after_one_trial(server)
+    os.kill(search, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(agent.beat)
+        time.sleep(0.3)
+        sweep.set(state="PAUSED")
+        os.kill(search, signal.SIGCONT)
+        assert asked.result() == []
+    assert len(sweep.ledger()) == 1
+
+
+def test_the_ledger_cannot_be_rewritten(wandb_server: Any) -> None:
+    sweep = Sweep(wandb_server, grid(3))
+    sweep.agent().next()
+    wandb_server.stop()
+    connection = sqlite3.connect(f"{wandb_server.root}/server.db", isolation_level=None)
+    changes = ("params = '{}'", "number = 5", "run_name = 'other'")
+    for statement in ("DELETE FROM issued", *(f"UPDATE issued SET {change}" for change in changes)):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            connection.execute(statement)
+    connection.close()
+
+
+def test_a_trial_whose_agent_never_came_back_does_not_stay_pending(tmp_path: Path) -> None:
+    db = Database(tmp_path / "server.db")
+    scheduler = Scheduler(db, Timings(agent_silence=0.2))
+    with db.write() as tx:
+        sweep_id = store.create_sweep(
+            tx, ensure_project(tx, None, PROJECT), {"config": yaml.safe_dump(grid(1))}
+        )
+        gone = store.create_agent(tx, sweep_id, "here")
+    (command,) = scheduler.heartbeat(gone, frozenset())
+    scheduler.tidy()
+    assert run_states(db) == {command["run_id"]: "pending"}
+    time.sleep(0.3)
+    scheduler.tidy()
+    assert run_states(db) == {command["run_id"]: "failed"}
+    with db.read() as conn:
+        assert store.sweep(conn, sweep_id)["state"] == "FINISHED"
+    scheduler.close()
+    db.close()
+
+
+def run_states(db: Database) -> dict[str, str]:
+    with db.read() as conn:
+        return {row["name"]: row["state"] for row in conn.execute("SELECT name, state FROM runs")}
