@@ -41,7 +41,7 @@ class Agent:
     log: Path
     count: int | None
 
-    def tail(self, lines: int = 12) -> list[str]:
+    def tail(self, lines: int = 6) -> list[str]:
         return self.text().rstrip().splitlines()[-lines:]
 
     def text(self) -> str:
@@ -148,11 +148,11 @@ class AgentPool:
         return any(a.process.poll() is None for a in self.agents) or bool(self._orphans())
 
     def _start_one(self, count: int | None) -> Agent:
-        number = len(self._sessions) + 1
+        number = self._number()
         log = self.log_dir / f"agent-{number}.log"
         command = agent_command(self.path, count)
         try:
-            with log.open("wb") as output:
+            with log.open("xb") as output:
                 process = subprocess.Popen(
                     command,
                     env=dict(self.environment),
@@ -168,6 +168,11 @@ class AgentPool:
         self.agents.append(agent)
         self._sessions.append(process.pid)
         return agent
+
+    def _number(self) -> int:
+        """The first one without a log: whoever goes on with a sweep keeps what was said before."""
+        used = (log.stem.removeprefix("agent-") for log in self.log_dir.glob("agent-*.log"))
+        return 1 + max((int(number) for number in used if number.isdigit()), default=0)
 
     def _ask(self) -> None:
         for agent in self.agents:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from transformer_e2e.errors import CheckpointError
 from transformer_e2e.launch.screen import MARKS
 from transformer_e2e.launch.trials import TrialRow, clock, ranked, setting
 from transformer_e2e.plots.point import SweepPoint
 from transformer_e2e.plots.scale import label
 from transformer_e2e.plots.sweep import plot_sweep
+from transformer_e2e.runs.completion import read as read_record
 from transformer_e2e.runs.journal import read_journal
 from transformer_e2e.runs.spec import DIVERGED_METRIC
 
@@ -92,6 +95,15 @@ def draw(
     return plot_sweep(points, metric, goal, directory)
 
 
+def artifact_of(row: TrialRow, project: str) -> str:
+    """The trial's uploaded model: as its completion record says, else where it is put by default."""
+    with contextlib.suppress(CheckpointError):
+        record = read_record(_checkpoint_root(row), row.run_id)
+        if record is not None and record.artifact is not None:
+            return record.artifact
+    return f"{project}/model-{row.run_id}:best"
+
+
 def next_steps(sweep: str, artifact: str | None, root: Path | None) -> list[str]:
     """Commands that continue from here. `root` is the embedded server's folder, None with another W&B."""
     lines = ["what to type next:", "  python scripts/manage_completed_runs.py list"]
@@ -127,6 +139,10 @@ def _bits_text(row: TrialRow) -> str:
 
 
 def _curve(row: TrialRow, metric: str) -> list[tuple[float, float]]:
-    folder = Path(str(row.settings.get("checkpoint_dir") or "model_checkpoints")) / row.run_id
-    journal = [(float(line["step"]), line["metrics"].get(metric)) for line in read_journal(folder)]
+    lines = read_journal(_checkpoint_root(row) / row.run_id)
+    journal = [(float(line["step"]), line["metrics"].get(metric)) for line in lines]
     return [(step, value) for step, value in journal if value is not None and abs(value) < DIVERGED_METRIC]
+
+
+def _checkpoint_root(row: TrialRow) -> Path:
+    return Path(str(row.settings.get("checkpoint_dir") or "model_checkpoints"))

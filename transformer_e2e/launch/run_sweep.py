@@ -199,7 +199,7 @@ def _finish(order: SweepOrder, sweep: _Sweep, root: Path | None, lost: int) -> i
     artifact = None
     if best is not None:
         print("\n" + "\n".join(report.yardstick_lines(best)), flush=True)
-        artifact = f"{sweep.path.entity}/{sweep.path.project}/model-{best.run_id}:best"
+        artifact = report.artifact_of(best, f"{sweep.path.entity}/{sweep.path.project}")
         if order.sample:
             _sample(artifact, order.prompt)
     print("\n" + "\n".join(report.next_steps(str(sweep.path), artifact, root)), flush=True)

@@ -16,6 +16,7 @@ from transformer_e2e.launch.trials import Progress, TrialRow
 LOOK_SECONDS = 2.0
 _TICK_SECONDS = 0.2
 _REVIVE_SECONDS = 3.0
+_PAUSE_SECONDS = 2.0  # before an agent is replaced; doubled each time, since the cause may need a while to go
 _LEFTOVER_SECONDS = 15.0  # how long processes of a dead agent may outlive the last trial
 
 
@@ -64,6 +65,8 @@ class Watch:
     summarise: Callable[[Sequence[TrialRow]], Progress]
     revive: Callable[[], str | None] = lambda: None
     lost: list[Departure] = field(default_factory=list)  # agents that left early and were not replaced
+    _vacant: list[tuple[float, Departure]] = field(default_factory=list)  # when to fill which place
+    _pause: float = _PAUSE_SECONDS
     _unreachable: bool = False
 
     def until_done(self) -> None:
@@ -72,13 +75,14 @@ class Watch:
         next_revive = time.monotonic() + _REVIVE_SECONDS
         idle_since: float | None = None
         while not self.interrupts.count:
-            self._say_departures()
+            self._note_departures()
+            self._fill_places()
             if time.monotonic() >= next_revive:
                 if done := self.revive():
                     self.screen.say(done)
                 next_revive = time.monotonic() + _REVIVE_SECONDS
             self._show()
-            if self.pool.agents:
+            if self.pool.agents or self._vacant:
                 idle_since = None
             else:
                 idle_since = idle_since or time.monotonic()
@@ -91,7 +95,7 @@ class Watch:
         running = any(row.live for row in self.lookout.view.rows)
         return self.pool.alive() and (running or idle < _LEFTOVER_SECONDS)
 
-    def _say_departures(self) -> None:
+    def _note_departures(self) -> None:
         for departure in self.pool.departures():
             if not departure.early:
                 continue
@@ -99,10 +103,19 @@ class Watch:
             self.screen.say(f"agent {agent.number} left early: {departure.detail}; the end of {agent.log}:")
             for line in agent.tail():
                 self.screen.say(f"  | {line}")
+            self._vacant.append((time.monotonic() + self._pause, departure))
+            self._pause *= 2
+
+    def _fill_places(self) -> None:
+        for place in [place for place in self._vacant if time.monotonic() >= place[0]]:
+            self._vacant.remove(place)
+            _, departure = place
+            if self.lookout.view.state.upper() in ("FINISHED", "CANCELED", "CANCELLED"):
+                continue
             replacement = self.pool.replace(departure)
             if replacement is None:
                 self.lost.append(departure)
-                self.screen.say(f"agent {agent.number} is not replaced")
+                self.screen.say(f"agent {departure.agent.number} is not replaced")
             else:
                 self.screen.say(f"agent {replacement.number} takes its place, log {replacement.log}")
 
