@@ -57,7 +57,7 @@ def _history(
     minStep: int | None = None,
     maxStep: int | None = None,
 ) -> list[str]:
-    """Rows with minStep <= _step < maxStep, as the texts that were sent: their bare NaN means NaN to clients."""
+    """Rows with minStep <= _step < maxStep, as the texts that were sent (a bare NaN in them stays one)."""
     found = []
     with info.context.db.read() as conn:
         for line, text in lines_store.texts(conn, "history", run["id"]):

@@ -54,16 +54,20 @@ def texts(
 
 
 def rows(conn: sqlite3.Connection, table: Table, run_id: int) -> Iterator[dict[str, Any]]:
-    """The lines as objects; each has `_step` (the line's number where the client sent none).
-
-    Not a number and infinities are the strings that wandb-core writes for them: no bare token may get into
-    an answer, which is strict JSON.
-    """
+    """The lines as objects, see `parsed`."""
     for line, text in texts(conn, table, run_id):
-        row = json.loads(text, parse_constant=str)
-        if "_step" not in row:
-            row["_step"] = line
-        yield row
+        yield parsed(line, text)
+
+
+def parsed(line: int, text: str) -> dict[str, Any]:
+    """One line as an object; it has `_step` (the line's number where the client sent none).
+
+    The bare tokens NaN and Infinity become strings, so that they fit into answers, which are strict JSON.
+    """
+    row: dict[str, Any] = json.loads(text, parse_constant=str)
+    if "_step" not in row:
+        row["_step"] = line
+    return row
 
 
 def flattened(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
