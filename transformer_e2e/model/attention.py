@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transformer_e2e.model.attend import attend
 from transformer_e2e.model.cache import KeyValueCache
 from transformer_e2e.model.rotary import rotate
 
@@ -33,7 +34,7 @@ class CausalSelfAttention(nn.Module):
         q_BHTK, k_BHTK = rotate(qk_BTHK, cos_TR, sin_TR).transpose(1, 2).chunk(2, dim=1)
         v_BHTK = v_BTHK.transpose(1, 2)
         if cache is None:
-            y_BHTK = F.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, is_causal=True)
+            y_BHTK = attend(q_BHTK, k_BHTK, v_BHTK)
         else:
             k_BHSK, v_BHSK = cache.put(self.layer, k_BHTK, v_BHTK)
             mask_TS = mask_after(cache.length, q_BHTK)

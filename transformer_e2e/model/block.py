@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from transformer_e2e.model.attention import CausalSelfAttention
 from transformer_e2e.model.cache import KeyValueCache
+from transformer_e2e.model.dropout import dropout
 from transformer_e2e.model.shape import ModelShape
 
 NORM_EPSILON = 1e-5
@@ -43,5 +44,5 @@ class Block(nn.Module):
 
     def forward(self, x_BTD: Tensor, cos_TR: Tensor, sin_TR: Tensor, cache: KeyValueCache | None) -> Tensor:
         mixed_BTD = self.attention(self.attention_norm(x_BTD), cos_TR, sin_TR, cache)
-        x_BTD = x_BTD + F.dropout(mixed_BTD, self.dropout, self.training)
-        return x_BTD + F.dropout(self.mlp(self.mlp_norm(x_BTD)), self.dropout, self.training)
+        x_BTD = x_BTD + dropout(mixed_BTD, self.dropout, self.training)
+        return x_BTD + dropout(self.mlp(self.mlp_norm(x_BTD)), self.dropout, self.training)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from transformer_e2e.model.block import NORM_EPSILON, Block
 from transformer_e2e.model.cache import KeyValueCache
+from transformer_e2e.model.dropout import dropout
 from transformer_e2e.model.init import initialise
 from transformer_e2e.model.loss import tied_cross_entropy, tied_token_losses
 from transformer_e2e.model.rotary import rotary_tables
@@ -48,7 +49,7 @@ class Decoder(nn.Module):
         if end > self.shape.context_window:
             raise ValueError(f"{end} positions do not fit in a context window of {self.shape.context_window}")
         cos_TR, sin_TR = self.cos_TR[start:end], self.sin_TR[start:end]
-        x_BTD = F.dropout(self.embedding(ids_BT), self.shape.dropout, self.training)
+        x_BTD = dropout(self.embedding(ids_BT), self.shape.dropout, self.training)
         for block in self.blocks:
             x_BTD = block(x_BTD, cos_TR, sin_TR, cache)
         if cache:
