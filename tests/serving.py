@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).parents[1]
 START_SECONDS = 60.0  # on two busy cores
@@ -146,3 +149,42 @@ def run_client(
         f"exit code {client.returncode}\n{output}\n{errors}\nserver:\n{server.log}"
     )
     return output
+
+
+def post(
+    server: ServerProcess, path: str, body: Any, key: str | None = None, **headers: str
+) -> tuple[int, dict[str, Any]]:
+    """POST with the server's key (or another); `body` is sent as JSON unless it is bytes. (status, answer)"""
+    credentials = base64.b64encode(f"api:{key or server.api_key}".encode()).decode()
+    request = urllib.request.Request(
+        server.url + path,
+        data=body if isinstance(body, bytes) else json.dumps(body).encode(),
+        headers={"Authorization": f"Basic {credentials}", "Content-Type": "application/json", **headers},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def begin_run(server: ServerProcess, name: str, **fields: Any) -> None:
+    """What a client's fresh init of run `name` in project `raw` does, in one request."""
+    query = "mutation ($input: Input!) { upsertBucket(input: $input) { inserted } }"
+    run_input = {"name": name, "modelName": "raw", "host": "test", **fields}
+    status, answer = post(server, "/graphql", {"query": query, "variables": {"input": run_input}})
+    assert status == 200, answer
+
+
+def run_fields(server: ServerProcess, name: str, fields: str) -> dict[str, Any]:
+    """Fields of a run in project `raw`, e.g. `state stopReason`."""
+    query = f'query {{ project(name: "raw") {{ run(name: "{name}") {{ {fields} }} }} }}'
+    status, answer = post(server, "/graphql", {"query": query})
+    assert status == 200, answer
+    run: dict[str, Any] = answer["data"]["project"]["run"]
+    return run
+
+
+def stream(server: ServerProcess, name: str, body: Any, **headers: str) -> tuple[int, dict[str, Any]]:
+    """One file_stream request of a run in project `raw`."""
+    return post(server, f"/files/local/raw/{name}/file_stream", body, **headers)

@@ -84,7 +84,7 @@ def resume(mode, run_id, value):
     except wandb.errors.UsageError:
         return "refused"
     found = (run.starting_step, run.config.get("kept"))
-    run.config["kept"] = value
+    run.config.update({"kept": value}, allow_val_change=True)
     run.log({"value": value})
     run.finish()
     return found
