@@ -52,7 +52,7 @@ def load_corpus(settings: DataSettings, cache_dir: Path) -> Corpus:
     """
     source = find_source(settings)
     directory = cache_dir / "corpora" / source.key
-    facts = open_or_build(directory, partial(_build, source), what=f"the corpus {source.name}")
+    facts = open_or_build(directory, partial(build_corpus, source), what=f"the corpus {source.name}")
     train, validation = _read(directory / "train.jsonl"), _read(directory / "validation.jsonl")
     return Corpus(source.name, train, validation, facts["fingerprint"])
 
@@ -109,7 +109,8 @@ def _check_hub_name(name: str, path: Path) -> None:
         raise DataError(f"--dataset={name} is no file and no data set{meant}")
 
 
-def _build(source: Source, staging: Path) -> Facts:
+def build_corpus(source: Source, staging: Path) -> Facts:
+    """Read the source and write its corpus into `staging`. Raises DataError when a side has no text."""
     train, validation = source.read()
     for side, documents in (("training", train), ("validation", validation)):
         if not any(document.strip() for document in documents):

@@ -51,7 +51,7 @@ def read_hub(
     try:
         loaded = datasets.load_dataset(name, config, revision=revision)
     except Exception as error:  # the network's, the Hub's, pyarrow's and the library's own: dozens of classes
-        raise DataError(_refusal(given, name, error)) from error
+        raise DataError(refusal(given, name, error)) from error
     return _splits(loaded, given, text_column, validation_fraction)
 
 
@@ -103,7 +103,8 @@ def _rows(table: Any, given: str, text_column: str) -> list[str]:
     return [row for row in rows if row is not None]
 
 
-def _refusal(given: str, name: str, error: Exception) -> str:
+def refusal(given: str, name: str, error: Exception) -> str:
+    """What to tell the user when `datasets` could not load `name`: whose fault it is, and what works."""
     chain = " ".join(f"{type(cause).__name__} {cause}" for cause in _causes(error))
     works = "--dataset=python-docs, a text file, a folder of .txt files, or a folder written by save_to_disk"
     if re.search(r"gated|401|403|authenticat", chain, re.IGNORECASE):

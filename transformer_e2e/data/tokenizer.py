@@ -123,26 +123,21 @@ def load_tokenizer(directory: Path) -> Tokenizer:
         raise DataError(f"{directory} holds no tokenizer that can be read: {error}") from error
 
 
-def check_name(name: str) -> None:
-    """Raise DataError for a tokenizer setting that is wrong whatever the text; loads nothing."""
-    size = bpe_size(name)
-    if size is not None and size < SMALLEST_BPE:
+def bpe_size(name: str) -> int | None:
+    """N of `bpe:N`; None for the name of another kind. Raises DataError for an N that cannot be, or none."""
+    if not re.match(r"bpe\b", name, re.IGNORECASE):
+        return None
+    exact = re.fullmatch(r"bpe:(\d{1,9})", name)
+    if exact is None:
+        number = re.search(r"(?<![-\d])\d[\d_]{0,8}", name)
+        works = f"bpe:{max(SMALLEST_BPE, int(number[0].replace('_', '')))}" if number else "bpe:2048"
+        raise DataError(f"--tokenizer={name} is not bpe:N with a whole number N; did you mean {works}?")
+    if int(exact[1]) < SMALLEST_BPE:
         raise DataError(
             f"--tokenizer={name}: byte-level BPE needs 256 ids for bytes and one for the end of a text; "
             f"the smallest that works is bpe:{SMALLEST_BPE}"
         )
-
-
-def bpe_size(name: str) -> int | None:
-    """N of `bpe:N`; None for the name of another kind. Raises DataError for a `bpe` without a number."""
-    if not re.match(r"bpe\b", name, re.IGNORECASE):
-        return None
-    number = re.fullmatch(r"bpe:(\d{1,9})", name)
-    if number:
-        return int(number[1])
-    digits = re.sub(r"\D", "", name)[:9]
-    works = f"bpe:{max(SMALLEST_BPE, int(digits))}" if digits and "-" not in name else "bpe:2048"
-    raise DataError(f"--tokenizer={name} is not bpe:N with a whole number N; did you mean {works}?")
+    return int(exact[1])
 
 
 def utf8(text: str) -> bytes:

@@ -18,7 +18,6 @@ from transformer_e2e.data.snapshots import Facts, fingerprint, open_or_build, re
 from transformer_e2e.data.tokenizer import (
     Tokenizer,
     bpe_size,
-    check_name,
     load_tokenizer,
     make_tokenizer,
 )
@@ -68,7 +67,7 @@ def prepare(settings: DataSettings, cache_dir: Path) -> TokenizedData:
 
     Raises DataError, also when a split is too short for one window of `context_window` + 1 tokens.
     """
-    check_name(settings.tokenizer)
+    bpe_size(settings.tokenizer)  # a wrong one is refused before anything is built
     source = find_source(settings)
     key = fingerprint([VERSION, source.key, settings.tokenizer, _local_tokenizer_digest(settings.tokenizer)])
     directory = cache_dir / "tokens" / f"{source.key}-{key[:16]}"
