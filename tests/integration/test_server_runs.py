@@ -50,9 +50,9 @@ print(json.dumps({
 """
 
 
-def test_everything_logged_is_read_back(wandb_server: ServerProcess) -> None:
-    run_client(wandb_server, LOG)
-    seen = json.loads(run_client(wandb_server, READ))
+def test_everything_logged_is_read_back(shared_server: ServerProcess) -> None:
+    run_client(shared_server, LOG)
+    seen = json.loads(run_client(shared_server, READ))
 
     assert seen["state"] == "finished" and seen["name"] == "pretty" and seen["user"] == "local"
     assert seen["config"] == {"lr": 1e-3, "opt": {"kind": "adam"}}
@@ -100,8 +100,8 @@ assert resume("never", "kept", 2) == "refused"
 """
 
 
-def test_resume_modes_continue_or_refuse(wandb_server: ServerProcess) -> None:
-    run_client(wandb_server, RESUME)
+def test_resume_modes_continue_or_refuse(shared_server: ServerProcess) -> None:
+    run_client(shared_server, RESUME)
 
 
 OVERWRITE = """
@@ -119,8 +119,8 @@ assert "output of new" in console and "output of old" not in console, console
 """
 
 
-def test_fresh_init_of_a_used_id_overwrites_it(wandb_server: ServerProcess) -> None:
-    run_client(wandb_server, OVERWRITE)
+def test_fresh_init_of_a_used_id_overwrites_it(shared_server: ServerProcess) -> None:
+    run_client(shared_server, OVERWRITE)
 
 
 FINISH = """
@@ -145,8 +145,8 @@ assert wandb.Api().run("local/demo/d").state == "failed"
 """
 
 
-def test_end_states_follow_intent_first_and_exit_code_last(wandb_server: ServerProcess) -> None:
-    run_client(wandb_server, FINISH)
+def test_end_states_follow_intent_first_and_exit_code_last(shared_server: ServerProcess) -> None:
+    run_client(shared_server, FINISH)
 
 
 QUERY = """
@@ -176,8 +176,8 @@ print(json.dumps({
 """
 
 
-def test_runs_are_filtered_and_ordered(wandb_server: ServerProcess) -> None:
-    assert json.loads(run_client(wandb_server, QUERY)) == {
+def test_runs_are_filtered_and_ordered(shared_server: ServerProcess) -> None:
+    assert json.loads(run_client(shared_server, QUERY)) == {
         "default": ["r0", "r1", "r2"],
         "newest": ["r2", "r1", "r0"],
         "best": ["r1", "r2", "r0"],
@@ -216,7 +216,7 @@ seen = {"config": run.config, "tags": run.tags, "name": run.name, "state": run.s
         "note": run.file("note.txt").download(root="down", replace=True).read()}
 run.file("note.txt").delete()
 seen["files"] = [file.name for file in run.files(["note.txt"])]
-seen["projects"] = sorted(project.name for project in api.projects("local"))
+seen["projects"] = sorted({"demo", "made"} & {project.name for project in api.projects("local")})
 pending = wandb.apis.public.Run.create(api, run_id="later", project="demo", entity="local", state="pending")
 seen["pending"] = wandb.Api().run("local/demo/later").state
 run.delete()
@@ -228,8 +228,8 @@ print(json.dumps(seen))
 """
 
 
-def test_public_api_edits_uploads_and_deletes(wandb_server: ServerProcess) -> None:
-    assert json.loads(run_client(wandb_server, EDIT)) == {
+def test_public_api_edits_uploads_and_deletes(shared_server: ServerProcess) -> None:
+    assert json.loads(run_client(shared_server, EDIT)) == {
         "config": {"a": 2},
         "tags": ["later"],
         "name": "renamed",
@@ -244,24 +244,24 @@ def test_public_api_edits_uploads_and_deletes(wandb_server: ServerProcess) -> No
     }
 
 
-def test_login_accepts_the_right_key_and_refuses_a_wrong_one(wandb_server: ServerProcess) -> None:
-    env = {name: value for name, value in wandb_server.env.items() if name != "WANDB_API_KEY"}
+def test_login_accepts_the_right_key_and_refuses_a_wrong_one(shared_server: ServerProcess) -> None:
+    env = {name: value for name, value in shared_server.env.items() if name != "WANDB_API_KEY"}
 
     def login(key: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "wandb", "login", "--host", wandb_server.url, key]
+        command = [sys.executable, "-m", "wandb", "login", "--host", shared_server.url, key]
         return subprocess.run(
-            command, env=env, cwd=wandb_server.home, capture_output=True, text=True, timeout=60
+            command, env=env, cwd=shared_server.home, capture_output=True, text=True, timeout=60
         )
 
     refused = login("0" * 40)
     assert refused.returncode != 0, refused.stderr
     assert not Path(env["NETRC"]).exists()
-    accepted = login(wandb_server.api_key)
+    accepted = login(shared_server.api_key)
     assert accepted.returncode == 0, accepted.stderr
-    assert wandb_server.api_key in Path(env["NETRC"]).read_text()
+    assert shared_server.api_key in Path(env["NETRC"]).read_text()
 
 
-def test_init_with_a_wrong_key_fails_at_once(wandb_server: ServerProcess) -> None:
+def test_init_with_a_wrong_key_fails_at_once(shared_server: ServerProcess) -> None:
     script = """
 import wandb
 try:
@@ -269,17 +269,17 @@ try:
 except Exception as error:
     print(type(error).__name__)
 """
-    said = run_client(wandb_server, script, WANDB_API_KEY="0" * 40, timeout=30)
+    said = run_client(shared_server, script, WANDB_API_KEY="0" * 40, timeout=30)
     assert said.splitlines()[0] in ("AuthenticationError", "CommError")
 
 
-def test_offline_run_is_synced_whole(wandb_server: ServerProcess) -> None:
-    run_client(wandb_server, LOG, WANDB_MODE="offline")
-    folder = next((wandb_server.home / "wandb").glob("offline-run-*"))
+def test_offline_run_is_synced_whole(shared_server: ServerProcess) -> None:
+    run_client(shared_server, LOG, WANDB_MODE="offline")
+    folder = next((shared_server.home / "wandb").glob("offline-run-*"))
     command = [sys.executable, "-m", "wandb", "sync", str(folder)]
     subprocess.run(
-        command, env=wandb_server.env, cwd=wandb_server.home, check=True, capture_output=True, timeout=60
+        command, env=shared_server.env, cwd=shared_server.home, check=True, capture_output=True, timeout=60
     )
-    seen = json.loads(run_client(wandb_server, READ))
+    seen = json.loads(run_client(shared_server, READ))
     assert seen["scanned"] == [[i, 1 / (i + 1), i] for i in range(20)]
     assert seen["state"] == "finished" and seen["size"] == 70000

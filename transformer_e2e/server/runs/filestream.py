@@ -38,15 +38,20 @@ def _checked(body: Any) -> tuple[dict[str, tuple[int, list[str]]], int | None]:
     """The files by name as (offset, lines), and the exit code of a request that completes the run."""
     if not isinstance(body, dict):
         raise Refusal(400, "the body of a file stream must be a JSON object")
-    files = {}
-    for name, part in (body.get("files") or {}).items():
-        offset, content = part.get("offset") or 0, part.get("content") or []
-        if not isinstance(offset, int) or offset < 0 or not isinstance(content, list):
-            raise Refusal(400, f"{name}: 'offset' must be a line number and 'content' a list of lines")
-        files[name] = (offset, [str(line) for line in content])
-    if not body.get("complete"):
-        return files, None
-    return files, int(body.get("exitcode") or 0)
+    parts, code = body.get("files") or {}, body.get("exitcode") or 0
+    if not isinstance(parts, dict) or not isinstance(code, int):
+        raise Refusal(400, "'files' must be an object and 'exitcode' a whole number")
+    files = {name: _checked_part(name, part) for name, part in parts.items()}
+    return files, code if body.get("complete") else None
+
+
+def _checked_part(name: str, part: Any) -> tuple[int, list[str]]:
+    if not isinstance(part, dict):
+        raise Refusal(400, f"{name}: must be an object with 'offset' and 'content'")
+    offset, content = part.get("offset") or 0, part.get("content") or []
+    if not isinstance(offset, int) or offset < 0 or not isinstance(content, list):
+        raise Refusal(400, f"{name}: 'offset' must be a line number and 'content' a list of lines")
+    return offset, [str(line) for line in content]
 
 
 def _keep(tx: sqlite3.Connection, run_id: int, name: str, offset: int, content: list[str]) -> None:
