@@ -15,19 +15,18 @@ from typing import Any, ClassVar
 from transformer_e2e.data.tokenizer import utf8, write_kind
 from transformer_e2e.errors import DataError, nearest
 
-END_OF_TEXT = "<|endoftext|>"  # added to a tokenizer that has no such token
-
 
 class HuggingFaceTokenizer:
     """A folder written by `save_pretrained`. No special tokens are added to text; decoding leaves them out.
 
     Round trips are as exact as the tokenizer's own (BERT's lower-case and drop spaces, GPT-2's are exact).
+    end_of_text is its end-of-sequence token, else its separator, else an id of our own after its last.
     """
 
     kind: ClassVar[str] = "hugging_face"
 
     def __init__(self, directory: Path, vocab_size: int, end_of_text: int, loaded: Any = None) -> None:
-        """`loaded`: the tokenizer itself, where it is more than what `directory` holds."""
+        """`loaded`: the tokenizer itself, where `directory` is not what `save` wrote."""
         self._directory = directory
         self._loaded = loaded
         self.vocab_size = vocab_size
@@ -42,9 +41,8 @@ class HuggingFaceTokenizer:
         return list(self._inner(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
     def decode(self, ids: Sequence[int]) -> str:
-        return str(
-            self._inner.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        )
+        text = [number for number in ids if number != self.end_of_text]
+        return str(self._inner.decode(text, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def save(self, directory: Path) -> None:
         if self._loaded is None:
@@ -57,13 +55,10 @@ class HuggingFaceTokenizer:
 def from_name(name: str) -> HuggingFaceTokenizer:
     """The tokenizer of that name on the Hub (or in its cache), or in that folder. Raises DataError."""
     inner = _auto_tokenizer(name)
-    end_of_text = next((i for i in (inner.eos_token_id, inner.sep_token_id) if i is not None), None)
-    if end_of_text is None:
-        inner.add_special_tokens({"eos_token": END_OF_TEXT})
-        end_of_text = inner.eos_token_id
-    # The largest id, not the number of tokens: some vocabularies have gaps.
-    vocab_size = max(inner.get_vocab().values()) + 1
-    return HuggingFaceTokenizer(Path(name), vocab_size, int(end_of_text), loaded=inner)
+    unused = max(inner.get_vocab().values()) + 1  # not their number: some vocabularies have gaps
+    ends = (inner.eos_token_id, inner.sep_token_id, unused)
+    end_of_text = next(number for number in ends if number is not None)
+    return HuggingFaceTokenizer(Path(name), max(unused, end_of_text + 1), end_of_text, loaded=inner)
 
 
 def _auto_tokenizer(name: str) -> Any:

@@ -19,6 +19,7 @@ from transformer_e2e.data.splitting import split, unique, without_shared_text
 from transformer_e2e.errors import DataError
 
 LEFT_OUT = {"site-packages", "dist-packages", "lib-dynload", "__pycache__", "test", "tests", "idle_test"}
+STATEMENT_LISTS = ("body", "handlers", "orelse", "finalbody", "cases")
 TOPICS = Path("pydoc_data/topics.py")
 logger = logging.getLogger(__name__)
 
@@ -101,9 +102,12 @@ def _parsed(path: Path) -> ast.Module:
 
 
 def _docstrings(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.expr):  # a conditional expression or a lambda has a `body` that is no list
+        return
     if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         text = ast.get_docstring(node)
         if text and text.strip():
             yield text
-    for child in ast.iter_child_nodes(node):
-        yield from _docstrings(child)
+    for block in STATEMENT_LISTS:  # expressions hold no docstrings, and most of the nodes
+        for child in getattr(node, block, ()):
+            yield from _docstrings(child)

@@ -58,6 +58,8 @@ def inspect(directory: Path) -> tuple[Facts | None, str]:
         digests: dict[str, str] = manifest["sha256"]
         damaged = [name for name, digest in digests.items() if file_digest(directory / name) != digest]
         facts: Facts = manifest["facts"]
+        if manifest["seal"] != _seal(digests, facts):
+            damaged.append(MANIFEST)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return None, f" again: {directory} cannot be read ({type(error).__name__}: {error})"
     if damaged:
@@ -113,7 +115,7 @@ def _build(directory: Path, build: Callable[[Path], Facts]) -> Facts:
         facts = build(staging)
         files = sorted(path for path in staging.rglob("*") if path.is_file())
         digests = {path.relative_to(staging).as_posix(): file_digest(path) for path in files}
-        manifest = {"sha256": digests, "facts": facts}
+        manifest = {"sha256": digests, "facts": facts, "seal": _seal(digests, facts)}
         _write_synced(staging / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
         for path in (*staging.rglob("*"), staging):
             _sync(path)
@@ -125,6 +127,11 @@ def _build(directory: Path, build: Callable[[Path], Facts]) -> Facts:
     finally:
         for leftover in (staging, damaged):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _seal(digests: dict[str, str], facts: Facts) -> str:
+    """What shows that the manifest itself is whole."""
+    return fingerprint([json.dumps([digests, facts], sort_keys=True)])
 
 
 def _remembered(path: Path) -> Facts | None:
