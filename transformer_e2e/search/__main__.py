@@ -3,8 +3,8 @@
 In  {"config": spec, "trials": [{"params": {...}, "state": "finished", "value": 0.5}, ...], "seed": 1}
 Out {"params": {...}}, {"params": null} when nothing is left to try, or {"error": "what is wrong"}
 
-Each line gets exactly one answer, in order; a bad line gets an error and the next line is served as ever. Grid and
-random answer at once; the first bayes suggestion imports torch. Ends at the end of input.
+Each line gets exactly one answer, in order; a bad line gets an error and the next line is served as ever.
+Grid and random answer at once; the first bayes suggestion imports torch. Ends at the end of input.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """Bayesian search: a Gaussian process over the trials so far, on Optuna.
 
-GPSampler (Matern 5/2 kernel, log expected improvement; with trials running its expectation over their outcomes,
-q-LogEI, https://arxiv.org/abs/2310.20708) up to GP_LIMIT values, then the tree-structured Parzen estimator, whose
-cost grows slowly. Torch, scipy and Optuna are imported at the first call: 2 s and 300 MB.
+GPSampler (Matern 5/2 kernel, log expected improvement; with trials running its expectation over their
+outcomes, q-LogEI, https://arxiv.org/abs/2310.20708) up to GP_LIMIT values, then the tree-structured Parzen
+estimator, whose cost grows slowly. Torch, scipy and Optuna are imported at the first call: 2 s and 300 MB.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,18 +28,20 @@ if TYPE_CHECKING:
 STARTUP = 8  # values seen before the model is asked; until then the points are spread over the space
 GP_LIMIT = 300  # values beyond which the Gaussian process takes more than half a second a suggestion
 
+CLIP = 3.0  # losses further above the median than CLIP times its distance to the best are brought down to that
+
 Encoded = dict[str, Any]  # one trial's parameters as Optuna knows them
 
 
 def bayes_point(space: Space, trials: Sequence[Observation], *, goal: str, seed: int) -> list[Any]:
     """The point of trial number len(trials), a pure function of the arguments.
 
-    What a trial tells the model: a finite value counts in every state that has ended. Failed or crashed without a
-    value, and a value that is not finite, count as the worst value seen, for the setting may be the reason (out of
-    memory, divergence). Pending, running and preempted trials are points whose value is still to come, whatever
-    they have logged, so that suggestions made at the same time differ. Killed without a value tells nothing, nor do
-    parameters outside the space (its spec was changed).
-    Where the points can be counted, none is issued again while another is left.
+    What a trial tells the model: a finite value counts in every state that has ended. Failed or crashed
+    without a value, and a value that is not finite, count as the worst value seen, for the setting may be
+    the reason (out of memory, divergence). Pending, running and preempted trials are points whose value is
+    still to come, whatever they have logged, so that suggestions made at the same time differ. Killed
+    without a value tells nothing, nor do parameters outside the space (its spec was changed). Where the
+    points can be counted, none is issued again while another is left.
     """
     number = len(trials)
     coordinates = {str(i): coordinate_of(axis) for i, axis in enumerate(space.axes) if axis.count != 1}
@@ -85,7 +88,17 @@ def _history(
     finite = [loss for loss in losses if loss < math.inf]
     if not finite:
         return History([], [], live)
-    return History(ended, [min(loss, max(finite)) for loss in losses], live)
+    ceiling = _ceiling(finite)
+    return History(ended, [min(loss, ceiling) for loss in losses], live)
+
+
+def _ceiling(losses: Sequence[float]) -> float:
+    """The worst loss the model is shown. Diverged trials may end at 10 where good ones differ by 0.01, and the
+    model would see little but that step.
+    """
+    median = statistics.median(losses)
+    clipped = median + CLIP * (median - min(losses))
+    return min(max(losses), clipped) if clipped > median else max(losses)
 
 
 def _encoded(
@@ -126,7 +139,7 @@ def _sampler(count: int, seed: int) -> optuna.samplers.BaseSampler:
 
 @contextmanager
 def _quiet_and_single_threaded() -> Iterator[None]:
-    """No notes on experimental options, and one thread: the order in which threads add decides the last bits."""
+    """No notes on experimental options; one thread, for the order of additions decides the last bits."""
     import optuna
     import torch
 

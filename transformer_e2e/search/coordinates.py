@@ -44,9 +44,11 @@ class Category:
 
 @dataclass(frozen=True)
 class Rank:
-    """Numbers in ascending order, seen as 0, 1, 2, ...: batch sizes 4, 8, 16 are as far apart as on a log scale.
+    """Numbers in ascending order, seen as 0, 1, 2, ...: batch sizes 4, 8, 16 are as far apart as on a log
+    scale.
 
-    Measured on a log-lr x weight-decay x batch-size bowl, 50 trials, 10 seeds: 0.209 against 0.211 as categories.
+    Measured on a log-lr x weight-decay x batch-size bowl, 50 trials, 10 seeds: 0.209 against 0.211 as
+    categories.
     """
 
     axis: Choices | Multiples
@@ -83,7 +85,7 @@ class Quantile:
 
 
 def coordinate_of(axis: Axis) -> Coordinate:
-    """How the samplers see an axis: numbers by their order, other choices as categories, the rest by quantile."""
+    """How the samplers see an axis: numbers by order, other choices as categories, the rest by quantile."""
     if isinstance(axis, Choices):
         return Rank(axis, axis.count) if axis.ordered else Category(axis)
     if isinstance(axis, Multiples):

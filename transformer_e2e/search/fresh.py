@@ -12,10 +12,11 @@ _REACH = 32  # neighbours looked at on each side of a value
 
 
 def free_point(space: Space, wanted: list[Any], issued: Sequence[Mapping[str, Any]], seed: int) -> list[Any]:
-    """`wanted`, unless it was issued before: then a free point that differs in one parameter, the nearest first.
+    """`wanted`, unless it was issued before: then a free point that differs in one parameter, the nearest
+    first.
 
-    If those are taken too, the first free one of a shuffled pack. `wanted` itself where points cannot be counted,
-    or all have been issued.
+    If those are taken too, the first free one of a shuffled pack. `wanted` itself where points cannot be
+    counted, or all have been issued.
     """
     size = space.size
     if size is None:
@@ -41,7 +42,7 @@ def _neighbours(space: Space, values: list[Any]) -> Iterator[list[Any]]:
 
 
 def _distance(space: Space, one: list[Any], other: list[Any]) -> float:
-    """How far two points lie apart, each parameter counted by its quantile; different categories are 1 apart."""
+    """How far two points lie apart: quantiles of each parameter added up, different categories 1 apart."""
     total = 0.0
     for axis, a, b in zip(space.axes, one, other, strict=True):
         if axis.index(a) == axis.index(b):

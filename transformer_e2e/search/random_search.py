@@ -25,8 +25,8 @@ def random_point(space: Space, *, seed: int, number: int) -> list[Any]:
 def spread_point(space: Space, *, seed: int, number: int) -> list[Any]:
     """Like `random_point`, but spread: the first n points leave no large holes, for any n.
 
-    An additive recurrence with the generalised golden ratio, shifted by the seed (Roberts 2018, "The unreasonable
-    effectiveness of quasirandom sequences").
+    An additive recurrence with the generalised golden ratio, shifted by the seed (Roberts 2018, "The
+    unreasonable effectiveness of quasirandom sequences").
     """
     if space.even:
         return random_point(space, seed=seed, number=number)
