@@ -172,8 +172,8 @@ class Commands:
     def script(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text)
 
-    def run(self, *arguments: str, check: bool = True) -> str:
-        """`wandb ...`: its output."""
+    def call(self, *arguments: str) -> tuple[int, str]:
+        """`wandb ...`: its exit code and what it printed."""
         done = subprocess.run(
             [BIN / "wandb", *arguments],
             cwd=self.folder,
@@ -183,8 +183,13 @@ class Commands:
             text=True,
             timeout=120,
         )
-        assert not check or done.returncode == 0, done.stdout
-        return done.stdout
+        return done.returncode, done.stdout
+
+    def run(self, *arguments: str) -> str:
+        """`wandb ...`, which must succeed: what it printed."""
+        code, output = self.call(*arguments)
+        assert code == 0, output
+        return output
 
     def sweep(self, spec: dict[str, Any] | str) -> str:
         """`wandb sweep`: the new sweep's name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import yaml
@@ -43,7 +43,7 @@ class Definition:
     def stops_early(self) -> bool:
         return bool(self.config.get("early_terminate"))
 
-    @property
+    @cached_property
     def expected_runs(self) -> int | None:
         """Trials after which the search ends by itself; None: never."""
         return size.point_count(self.config)
