@@ -16,7 +16,7 @@ def dropout(x: Tensor, probability: float, training: bool) -> Tensor:
 
     Draws from torch's generator of x's device, and nothing when not `training` or at probability 0.
     """
-    dropped = round(probability * LEVELS)
+    dropped = min(round(probability * LEVELS), LEVELS - 1)
     if not training or dropped == 0:
         return x
     words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device).random_(-(1 << 63), None)
