@@ -108,17 +108,28 @@ def test_names_are_free_again_after_deletion_only(db: Database) -> None:
     assert found is not None and found["id"] == second
 
 
-def test_history_lines_replace_what_lies_behind_their_offset(db: Database) -> None:
+def test_appended_lines_replace_what_lies_behind_their_offset(db: Database) -> None:
     run_id = add_run(db)
     with db.write() as tx:
-        for offset, texts in [(0, ["a", "b", "c"]), (1, ["B"]), (2, ["C", "D"])]:
-            lines_store.append(tx, "history", run_id, offset, texts)
-        for offset, texts in [(0, ["a", "b", "c"]), (1, ["B"])]:
-            lines_store.overwrite(tx, "console", run_id, offset, texts)
-        assert lines_store.texts(tx, "history", run_id) == [(0, "a"), (1, "B"), (2, "C"), (3, "D")]
+        for table in ("events", "console"):
+            lines_store.append(tx, table, run_id, 0, ["a", "b", "c"])
+        lines_store.append(tx, "events", run_id, 1, ["B"])
+        lines_store.overwrite(tx, "console", run_id, 1, ["B"])
+        assert lines_store.texts(tx, "events", run_id) == [(0, "a"), (1, "B")]
         assert lines_store.texts(tx, "console", run_id) == [(0, "a"), (1, "B"), (2, "c")]
-        assert lines_store.texts(tx, "history", run_id, 1, 2) == [(1, "B"), (2, "C")]
-        assert (lines_store.count(tx, "history", run_id), lines_store.tail(tx, "history", run_id)) == (4, "D")
+        assert lines_store.texts(tx, "console", run_id, 1, 1) == [(1, "B")]
+        assert (lines_store.count(tx, "events", run_id), lines_store.tail(tx, "events", run_id)) == (2, "B")
+
+
+def test_history_is_found_by_step_and_by_line_where_there_is_none(db: Database) -> None:
+    run_id = add_run(db)
+    rows = ['{"_step": 0}', '{"_step": 10, "x": NaN}', '{"x": 1}', '{"_step": 30}']
+    with db.write() as tx:
+        lines_store.append(tx, "history", run_id, 0, rows)
+        assert [text for _, text in lines_store.history(tx, run_id)] == rows
+        assert lines_store.history(tx, run_id, 10, 30) == [(1, rows[1])]
+        assert lines_store.history(tx, run_id, 2, 3) == [(2, rows[2])]
+        assert list(lines_store.history_rows(tx, run_id, 10)) == [{"_step": 10, "x": "NaN"}, {"_step": 30}]
 
 
 def test_metric_history_keeps_nan_and_follows_nested_names(db: Database) -> None:

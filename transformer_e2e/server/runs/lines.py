@@ -27,11 +27,6 @@ def spread(items: Sequence[Item], samples: int | None) -> list[Item]:
     return [items[round(index * last / (samples - 1))] for index in range(samples)]
 
 
-def _rows(run: sqlite3.Row, info: Any) -> list[dict[str, Any]]:
-    with info.context.db.read() as conn:
-        return list(lines_store.rows(conn, "history", run["id"]))
-
-
 def _count(table: Table) -> Callable[..., int]:
     def resolve(run: sqlite3.Row, info: Any) -> int:
         with info.context.db.read() as conn:
@@ -58,13 +53,8 @@ def _history(
     maxStep: int | None = None,
 ) -> list[str]:
     """Rows with minStep <= _step < maxStep, as the texts that were sent (a bare NaN in them stays one)."""
-    found = []
     with info.context.db.read() as conn:
-        for line, text in lines_store.texts(conn, "history", run["id"]):
-            step = lines_store.parsed(line, text)["_step"]
-            if (minStep is None or step >= minStep) and (maxStep is None or step < maxStep):
-                found.append(text)
-    return spread(found, samples)
+        return spread([text for _, text in lines_store.history(conn, run["id"], minStep, maxStep)], samples)
 
 
 def _events(run: sqlite3.Row, info: Any, samples: int | None = None) -> list[str]:
@@ -79,20 +69,19 @@ def _system_metrics(run: sqlite3.Row, info: Any) -> str:
 
 def _sampled_history(run: sqlite3.Row, info: Any, specs: Any = None) -> list[list[Any]]:
     """For each specification (a JSON text) the rows that have all its keys, holding only those keys."""
-    listed = specs if isinstance(specs, list) else [specs or "{}"]  # a lone value stands for a list of one
-    wanted = [parse_object(spec, "a specification of sampledHistory") for spec in listed]
-    rows = _rows(run, info) if any(spec.get("keys") for spec in wanted) else []
-    return [_sampled(rows, spec) for spec in wanted]
+    wanted = specs if isinstance(specs, list) else [specs or "{}"]  # a lone value stands for a list of one
+    with info.context.db.read() as conn:
+        return [_sampled(conn, run["id"], parse_object(spec, "a specification")) for spec in wanted]
 
 
-def _sampled(rows: list[dict[str, Any]], spec: dict[str, Any]) -> list[dict[str, Any]]:
+def _sampled(conn: sqlite3.Connection, run_id: int, spec: dict[str, Any]) -> list[dict[str, Any]]:
     """minStep and maxStep belong to the interval. No keys, no rows: so a sweep's overview asks."""
-    keys = spec.get("keys") or []
-    low, high = spec.get("minStep"), spec.get("maxStep")
+    keys, last = spec.get("keys"), spec.get("maxStep")
+    if not keys:
+        return []
     found = []
-    for row in rows if keys else []:
-        if (low is not None and row["_step"] < low) or (high is not None and row["_step"] > high):
-            continue
+    bound = None if last is None else last + 1
+    for row in lines_store.history_rows(conn, run_id, spec.get("minStep"), bound):
         values = {key: lookup(row, key) for key in keys}
         if all(value is not None for value in values.values()):
             found.append(values)
@@ -103,7 +92,9 @@ def _history_keys(run: sqlite3.Row, info: Any) -> dict[str, Any]:
     """Which metrics there are, by flattened name, with the type and number of their values."""
     keys: dict[str, dict[str, Any]] = {}
     last_step = -1
-    for row in _rows(run, info):
+    with info.context.db.read() as conn:
+        rows = list(lines_store.history_rows(conn, run["id"]))
+    for row in rows:
         last_step = max(last_step, row["_step"])
         for name, value in flattened(row).items():
             _note(keys, name, value)

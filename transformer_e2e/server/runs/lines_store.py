@@ -19,10 +19,17 @@ def append(tx: sqlite3.Connection, table: Table, run_id: int, offset: int, lines
 
 def overwrite(tx: sqlite3.Connection, table: Table, run_id: int, offset: int, lines: Sequence[str]) -> None:
     """Put `lines` at `offset`, leaving what lies after them: a terminal rewrites earlier lines."""
-    tx.executemany(
-        f"INSERT OR REPLACE INTO {table} (run_id, line, {_COLUMN[table]}) VALUES (?, ?, ?)",
-        ((run_id, offset + index, line) for index, line in enumerate(lines)),
-    )
+    numbered = enumerate(lines, offset)
+    if table == "history":
+        tx.executemany(
+            "INSERT OR REPLACE INTO history (run_id, line, step, json) VALUES (?, ?, ?, ?)",
+            ((run_id, number, parsed(number, line)["_step"], line) for number, line in numbered),
+        )
+    else:
+        tx.executemany(
+            f"INSERT OR REPLACE INTO {table} (run_id, line, {_COLUMN[table]}) VALUES (?, ?, ?)",
+            ((run_id, number, line) for number, line in numbered),
+        )
 
 
 def clear(tx: sqlite3.Connection, run_id: int) -> None:
@@ -53,10 +60,20 @@ def texts(
     return [(row[0], row[1]) for row in conn.execute(query, (run_id, start, limit))]
 
 
-def rows(conn: sqlite3.Connection, table: Table, run_id: int) -> Iterator[dict[str, Any]]:
-    """The lines as objects, see `parsed`."""
-    for line, text in texts(conn, table, run_id):
-        yield parsed(line, text)
+def history(
+    conn: sqlite3.Connection, run_id: int, min_step: int | None = None, max_step: int | None = None
+) -> list[tuple[int, str]]:
+    """(number, text) of the history lines with min_step <= _step < max_step; None: no bound."""
+    low, high = -(2**62) if min_step is None else min_step, 2**62 if max_step is None else max_step
+    query = "SELECT line, json FROM history WHERE run_id = ? AND step >= ? AND step < ? ORDER BY line"
+    return [(row[0], row[1]) for row in conn.execute(query, (run_id, low, high))]
+
+
+def history_rows(
+    conn: sqlite3.Connection, run_id: int, min_step: int | None = None, max_step: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """`history` as objects, see `parsed`."""
+    return (parsed(line, text) for line, text in history(conn, run_id, min_step, max_step))
 
 
 def parsed(line: int, text: str) -> dict[str, Any]:

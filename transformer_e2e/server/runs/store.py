@@ -191,7 +191,7 @@ def metric_history(conn: sqlite3.Connection, run_id: int, metric: str) -> list[f
     """The values of `metric` in the order of its rows; rows without it or without a number in it are left
     out, NaN and infinities are kept. Names inside nested dictionaries are joined with dots."""
     values = []
-    for row in lines_store.rows(conn, "history", run_id):
+    for row in lines_store.history_rows(conn, run_id):
         number = lines_store.as_number(lines_store.lookup(row, metric))
         if number is not None:
             values.append(number)
