@@ -7,18 +7,19 @@ import signal
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.integration.sweep_driver import PROJECT, Agent, Sweep, ask
+from tests.integration.sweep_driver import PROJECT, Agent, Sweep, ask, eventually
 from tests.serving import ServerProcess
 from transformer_e2e.server.db import Database
-from transformer_e2e.server.runs.store import ensure_project
+from transformer_e2e.server.runs.store import end_run, ensure_project
 from transformer_e2e.server.sweeps import store
 from transformer_e2e.server.sweeps.scheduler import Scheduler
 from transformer_e2e.server.sweeps.timings import Timings
@@ -49,19 +50,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     process.kill()
 
 
-def searches(server: Any) -> set[int]:
-    """Process ids of the server's search processes, one a sweep."""
-    children = Path(f"/proc/{server.process.pid}/task").glob("*/children")
-    return {int(child) for path in children for child in path.read_text().split()}
+def children_of(process: int | str) -> set[int]:
+    """Process ids of a process's children; the server has one a sweep that searches."""
+    lists = Path(f"/proc/{process}/task").glob("*/children")
+    return {int(child) for path in lists for child in path.read_text().split()}
 
 
 def after_one_trial(server: Any) -> tuple[Sweep, Agent, int]:
     """A grid whose first trial has finished, its idle agent, and the process that searches for it."""
-    before = searches(server)
+    before = children_of(server.process.pid)
     sweep = Sweep(server, grid(9))
     agent = sweep.agent()
     finish(sweep, agent.next()["run_id"])
-    (search,) = searches(server) - before
+    (search,) = children_of(server.process.pid) - before
     return sweep, agent, search
 
 
@@ -125,6 +126,41 @@ def test_a_command_lost_in_a_kill_of_the_server_is_given_again(wandb_server: Any
     assert agent.next() == lost
     assert other.beat(kept["run_id"]) == []
     assert [row["run_name"] for row in sweep.ledger()] == [lost["run_id"], kept["run_id"]]
+
+
+def test_points_are_issued_and_finished_once_while_the_server_is_killed_twice(
+    wandb_server: ServerProcess,
+) -> None:
+    sweep = Sweep(wandb_server, grid(60))
+    done: list[int] = []
+
+    def insist(request: Callable[[], Any]) -> Any:
+        """As the client does: the same request again until it is answered."""
+        while True:
+            try:
+                return request()
+            except (OSError, HTTPException):
+                time.sleep(0.05)
+
+    def work(_: int) -> None:
+        agent = insist(sweep.agent)
+        while True:
+            for command in insist(agent.beat):
+                if command["type"] == "exit":
+                    return
+                insist(lambda run=command["run_id"]: finish(sweep, run))
+                done.append(command["args"]["x"]["value"])
+            time.sleep(0.02)
+
+    with ThreadPoolExecutor(12) as pool:
+        working = pool.map(work, range(12))
+        for wanted in (15, 30):
+            eventually(lambda wanted=wanted: len(done) >= wanted)
+            wandb_server.restart()
+        list(working)
+    assert Counter(done) == dict.fromkeys(range(60), 1)
+    assert Counter(node["state"] for node in sweep.view()["runs"]) == {"finished": 60}
+    assert [row["number"] for row in sweep.ledger()] == list(range(60))
 
 
 def test_a_trial_that_ended_before_it_began_is_failed_and_not_issued_again(server: Any) -> None:
@@ -357,15 +393,24 @@ def test_the_ledger_cannot_be_rewritten(wandb_server: Any) -> None:
     connection.close()
 
 
-def test_a_trial_whose_agent_never_came_back_does_not_stay_pending(tmp_path: Path) -> None:
-    db = Database(tmp_path / "server.db")
-    scheduler = Scheduler(db, Timings(agent_silence=0.2))
+def scheduled(folder: Path, timings: Timings, points: int = 2) -> tuple[Database, Scheduler, int, int]:
+    """A scheduler of its own over a small grid: (database, scheduler, sweep, agent)."""
+    db = Database(folder / "server.db")
     with db.write() as tx:
-        sweep_id = store.create_sweep(
-            tx, ensure_project(tx, None, PROJECT), {"config": yaml.safe_dump(grid(1))}
-        )
-        gone = store.create_agent(tx, sweep_id, "here")
-    (command,) = scheduler.heartbeat(gone, frozenset())
+        project_id = ensure_project(tx, None, PROJECT)
+        sweep_id = store.create_sweep(tx, project_id, {"config": yaml.safe_dump(grid(points))})
+        agent_id = store.create_agent(tx, sweep_id, "here")
+    return db, Scheduler(db, timings), sweep_id, agent_id
+
+
+def run_states(db: Database) -> dict[str, str]:
+    with db.read() as conn:
+        return {row["name"]: row["state"] for row in conn.execute("SELECT name, state FROM runs")}
+
+
+def test_a_trial_whose_agent_never_came_back_does_not_stay_pending(tmp_path: Path) -> None:
+    db, scheduler, sweep_id, agent_id = scheduled(tmp_path, Timings(agent_silence=0.2), points=1)
+    (command,) = scheduler.heartbeat(agent_id, frozenset())
     scheduler.tidy()
     assert run_states(db) == {command["run_id"]: "pending"}
     time.sleep(0.3)
@@ -377,6 +422,19 @@ def test_a_trial_whose_agent_never_came_back_does_not_stay_pending(tmp_path: Pat
     db.close()
 
 
-def run_states(db: Database) -> dict[str, str]:
-    with db.read() as conn:
-        return {row["name"]: row["state"] for row in conn.execute("SELECT name, state FROM runs")}
+def test_a_search_that_hangs_costs_one_poll_and_is_replaced(tmp_path: Path) -> None:
+    db, scheduler, _, agent_id = scheduled(tmp_path, Timings(suggestion=4.0))
+    before = children_of("self")
+    (first,) = scheduler.heartbeat(agent_id, frozenset())
+    with db.write() as tx:
+        (run_id,) = tx.execute("SELECT id FROM runs WHERE name = ?", (first["run_id"],)).fetchone()
+        end_run(tx, run_id, 0)
+    (search,) = children_of("self") - before
+    os.kill(search, signal.SIGSTOP)
+    assert scheduler.heartbeat(agent_id, frozenset()) == []
+    assert search not in children_of("self")
+    (second,) = scheduler.heartbeat(agent_id, frozenset())
+    assert [first["args"], second["args"]] == [{"x": {"value": 0}}, {"x": {"value": 1}}]
+    scheduler.close()
+    assert children_of("self") <= before
+    db.close()

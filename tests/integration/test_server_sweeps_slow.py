@@ -60,10 +60,8 @@ def trial():
         if run.config.x == 2:
             raise ValueError("this point is bad")
         run.log({"loss": run.config.x})
-sweep_id = wandb.sweep(
-    {"method": "grid", "metric": {"name": "loss", "goal": "maximize"}, "parameters": {"x": {"values": [1, 2, 3]}}},
-    project="sweeping",
-)
+spec = {"method": "grid", "parameters": {"x": {"values": [1, 2, 3]}}}
+sweep_id = wandb.sweep({**spec, "metric": {"name": "loss", "goal": "maximize"}}, project="sweeping")
 wandb.agent(sweep_id, function=trial)
 sweep = wandb.Api().sweep(f"local/sweeping/{sweep_id}")
 print(sweep_id, sweep.state, sweep.expected_run_count, sweep.best_run().config["x"], len(sweep.runs))
@@ -84,8 +82,8 @@ def commands(wandb_server: ServerProcess, tmp_path: Path) -> Commands:
 
 def rows(server: ServerProcess, sweep: str) -> dict[str, list[Any]]:
     """The `row` of each history row, by run."""
-    query = """query R($sweep: String!, $project: String) { project(name: $project) { sweep(sweepName: $sweep) {
-        runs { edges { node { name history(samples: 1000) } } } } } }"""
+    query = """query R($sweep: String!, $project: String) { project(name: $project) {
+        sweep(sweepName: $sweep) { runs { edges { node { name history(samples: 1000) } } } } } }"""
     found = ask(server, query, sweep=sweep, project=PROJECT)["project"]["sweep"]["runs"]["edges"]
     return {
         edge["node"]["name"]: [json.loads(line)["row"] for line in edge["node"]["history"]] for edge in found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -11,6 +12,8 @@ import yaml
 
 from transformer_e2e.search import size, spec
 from transformer_e2e.server.wire import Refusal
+
+CLIENT_SIDE = ("controller", "scheduler")  # searches that W&B can run in a client
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Definition:
         given = self.config.get("seed")
         return given if isinstance(given, int) else zlib.crc32(sweep.encode())
 
-    def best(self, values: list[float]) -> float | None:
+    def best(self, values: Sequence[float]) -> float | None:
         """The best of finite or infinite `values` in the goal's direction, or None if there is no number."""
         numbers = [value for value in values if value == value]  # NaN is no result
         if not numbers:
@@ -66,7 +69,10 @@ def check(text: Any) -> list[str]:
     raw = _loaded(text)
     if problems := spec.problems(raw):
         raise Refusal(400, "\n".join(["invalid sweep configuration:", *(f"  - {p}" for p in problems)]))
-    return spec.warnings(raw)
+    elsewhere = [
+        f"{key!r} is not used: this server does the searching" for key in CLIENT_SIDE if raw.get(key)
+    ]
+    return spec.warnings(raw) + elsewhere
 
 
 @lru_cache(maxsize=256)

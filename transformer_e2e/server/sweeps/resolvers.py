@@ -66,7 +66,7 @@ def _created(tx: sqlite3.Connection, input: dict[str, Any], fields: dict[str, An
 
 
 def _changed(tx: sqlite3.Connection, encoded: str, fields: dict[str, Any]) -> int:
-    name, project, entity = decode_id("Sweep:v1", encoded)
+    name, project, entity = (*decode_id("Sweep:v1", encoded), "", "")[:3]
     sweep = store.find_sweep(tx, entity, project, name)
     if sweep is None:
         raise Refusal(400, f"there is no sweep {entity}/{project}/{name}")
@@ -96,13 +96,15 @@ def _agent_heartbeat(_parent: None, info: Any, input: dict[str, Any]) -> dict[st
     `commands` is a JSON string with a list of at most one command; see Scheduler.heartbeat.
     """
     states = parse_object(input.get("runState"), "runState")
-    agent_id = _agent_row_id(input["id"])
+    agent_id = _agent_row_id(input.get("id"))
     commands = info.context.scheduler.heartbeat(agent_id, frozenset(n for n in states if states[n]))
     return {"agent": {"id": agent_id}, "commands": json.dumps(commands)}
 
 
 def _agent_row_id(encoded: Any) -> int:
-    (row_id,) = decode_id("Agent", encoded)
+    (row_id, *_) = decode_id("Agent", encoded)
+    if not row_id.isdecimal():
+        raise Refusal(400, f"{encoded!r} is not the id of an agent")
     return int(row_id)
 
 

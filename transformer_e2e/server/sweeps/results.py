@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from array import array
+from collections.abc import Sequence
 
 from transformer_e2e.server.runs import lines_store
 from transformer_e2e.server.runs import store as runs
@@ -19,15 +21,16 @@ class Results:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[tuple[int, str], tuple[float, list[float]]] = {}
+        self._kept: dict[tuple[int, str], tuple[float, Sequence[float]]] = {}
 
-    def curve(self, conn: sqlite3.Connection, run: sqlite3.Row, metric: str) -> list[float]:
+    def curve(self, conn: sqlite3.Connection, run: sqlite3.Row, metric: str) -> Sequence[float]:
         """Every value of `metric` that the run has logged, in order: one an evaluation."""
         key, version = (run["id"], metric), run["heartbeat_at"]
         with self._lock:
             kept = self._kept.get(key)
         if kept is None or kept[0] != version:
-            kept = (version, runs.metric_history(conn, run["id"], metric))
+            # An array: 8 bytes a value instead of 32, and a sweep may have thousands of runs.
+            kept = (version, array("d", runs.metric_history(conn, run["id"], metric)))
             with self._lock:
                 self._kept[key] = kept
         return kept[1]
