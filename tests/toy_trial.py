@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from transformer_e2e.errors import DataError
-from transformer_e2e.runs import completion, tracker_artifacts
+from transformer_e2e.runs import completion, conclusion, tracker_artifacts
 from transformer_e2e.runs.checkpoints import CheckpointStore
 from transformer_e2e.runs.identity import run_id
 from transformer_e2e.runs.life import Result, TrialSpec, run_trial
@@ -40,6 +40,7 @@ class Toy:
     diverges: bool = False
     fails: str | None = None  # "bug" or "data"
     payload: int = 1000  # bytes of the model
+    patience: float | None = None  # seconds until a silent or failing W&B is given up, instead of minutes
     life: dict[str, Any] = field(default_factory=dict)  # of TrialSpec
 
     @property
@@ -130,6 +131,10 @@ FAULTS: dict[str, Callable[[], None]] = {
 
 def main() -> int:
     toy = Toy(**json.loads(sys.argv[1]))
+    if toy.patience:
+        tracker_artifacts._BASE_SECONDS = tracker_artifacts._SILENCE_SECONDS = toy.patience
+        tracker_artifacts._PING_SECONDS = 0.5
+        conclusion._FINISH_SECONDS = toy.patience
     if toy.kill_after:
         FAULTS[toy.kill_after]()
     return run_trial(toy.spec(), lambda trial: work(toy, trial))

@@ -9,6 +9,12 @@ from typing import TypeVar
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.2
+_abandoned: list[threading.Thread] = []
+
+
+def is_stuck() -> bool:
+    """Whether a call that nobody waits for any more goes on: the library would not let the process end."""
+    return any(thread.is_alive() for thread in _abandoned)
 
 
 class Overdue(Exception):
@@ -33,12 +39,16 @@ def in_background(call: Callable[[], T], *, seconds: float, poll: Callable[[], N
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     deadline = time.monotonic() + seconds
-    while thread.is_alive():
-        poll()
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise Overdue(f"no answer within {seconds:.0f} s")
-        thread.join(min(_POLL_SECONDS, left))
+    try:
+        while thread.is_alive():
+            poll()
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Overdue(f"no answer within {seconds:.0f} s")
+            thread.join(min(_POLL_SECONDS, left))
+    except BaseException:
+        _abandoned.append(thread)
+        raise
     if errors:
         raise errors[0]
     return results[0]

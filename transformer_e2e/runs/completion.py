@@ -48,10 +48,16 @@ class Record:
     counted: dict[str, Any]  # the settings that decided the result
     wandb_run: str | None = None  # path entity/project/id of the run that has the whole history
     url: str | None = None
+    history_sent: bool = False  # W&B has every row, for certain
     artifact: str | None = None  # entity/project/name:version, once its copy is proven
     digests: dict[str, str] = field(default_factory=dict)  # SHA-256 of the artifact's files
     created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     updated_at: str = ""
+
+    @property
+    def wandb_id(self) -> str:
+        """W&B's id of the run with the whole history; empty if there is none."""
+        return (self.wandb_run or "").rpartition("/")[2]
 
     def describe_metric(self) -> str:
         """`best eval/loss 1.234`, for people."""
@@ -95,6 +101,13 @@ def is_done(root: Path, run_id: str) -> bool:
     """Whether the training is over for good: nothing would be trained if the trial were started now."""
     record = read(root, run_id)
     return record is not None and record.outcome is not Ending.PRUNED
+
+
+def note_history_sent(root: Path, run_id: str, *, wandb_run: str, url: str | None) -> None:
+    """Say that this W&B run, which the record names by the same id, has every row. Repeatable."""
+    record = read(root, run_id)
+    if record and not record.history_sent and record.wandb_id == wandb_run.rpartition("/")[2]:
+        write(root, replace(record, history_sent=True, wandb_run=wandb_run, url=url))
 
 
 def remove(root: Path, run_id: str) -> bool:

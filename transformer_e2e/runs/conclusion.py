@@ -81,9 +81,8 @@ class Conclusion:
 
     def of_skip(self, record: Record, *, elsewhere: bool, publishing: bool) -> Leaving:
         """Tell the W&B run of this attempt what is known, and take up an upload that was left undone."""
-        if elsewhere:
-            self._repeat_history(record)
-            self._summarise(record)
+        self._repeat_history(record)
+        self._summarise(record)
         if elsewhere and record.artifact:
             try:
                 tracker_artifacts.use(self._session, record.artifact)
@@ -186,7 +185,7 @@ class Conclusion:
         self._session.summarise(summary)
 
     def _repeat_history(self, record: Record) -> None:
-        """Give another W&B run of the same trial all its rows; one row of final metrics if they are gone."""
+        """Send the rows that this W&B run lacks; one row of final metrics if the journal is gone."""
         rows = [row["metrics"] for row in read_journal(self._spec.directory)] or [record.metrics]
         for number, metrics in enumerate(rows):
             self._session.send(number, metrics)

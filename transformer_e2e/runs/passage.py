@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from transformer_e2e.errors import UserError
-from transformer_e2e.runs import completion
+from transformer_e2e.runs import background, completion
 from transformer_e2e.runs.artifacts import needs_publishing
 from transformer_e2e.runs.attempts import Attempt
 from transformer_e2e.runs.checkpoints import CheckpointStore
@@ -51,10 +51,9 @@ class Passage:
 
     @property
     def client_is_stuck(self) -> bool:
-        """The W&B client would keep the process from ending: it never finished, or was cut in its start."""
-        if self._session is not None:
-            return self._session.hung
-        return self._stop.reason is not None and "wandb" in sys.modules
+        """The W&B client would keep the process from ending: a call never returned, or its start was cut."""
+        cut_short = self._session is None and self._stop.reason is not None and "wandb" in sys.modules
+        return cut_short or background.is_stuck()
 
     def run(self) -> int:
         """The exit code. Raises TrialHeld, StopNow, DiskFull, UserError, or what a bug raises."""
@@ -99,8 +98,8 @@ class Passage:
         spec, start_over = self._spec, plan is _Plan.START_OVER
         journal = spec.directory / JOURNAL_NAME
         nothing_logged = not journal.exists() or journal.stat().st_size == 0
-        if plan is _Plan.SKIP and record and record.wandb_run:
-            own_id = record.wandb_run.rpartition("/")[2]
+        if plan is _Plan.SKIP and record and record.wandb_id:
+            own_id = record.wandb_id
         else:
             own_id = self._given_id or wandb_run_id(spec.directory, renew=start_over)
         request = SessionRequest(
@@ -135,8 +134,9 @@ class Passage:
             f"To train it again: {how_to}"
         )
         publishing = needs_publishing(record, spec, online=is_online())
-        elsewhere = self._given_id not in (None, (record.wandb_run or "").rpartition("/")[2])
-        if not (publishing or elsewhere or self._in_sweep):
+        elsewhere = self._given_id not in (None, record.wandb_id)
+        sending = is_online() and not record.history_sent
+        if not (publishing or sending or elsewhere or self._in_sweep):
             return ExitCode.DONE
         session = self._open(_Plan.SKIP, record)
         self._stop.poll_from_now()
@@ -184,5 +184,9 @@ class Passage:
         return result
 
     def _leave(self, session: Session, leaving: Leaving) -> int:
-        session.finish(leaving.wandb_exit_code, seconds=leaving.finish_seconds)
+        sent = session.finish(leaving.wandb_exit_code, seconds=leaving.finish_seconds)
+        if sent:
+            completion.note_history_sent(
+                self._spec.root, self._spec.run_id, wandb_run=session.path, url=session.url
+            )
         return leaving.exit_code

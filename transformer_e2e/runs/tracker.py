@@ -43,7 +43,6 @@ class Session:
     def __init__(self, run: wandb.Run, connection: Connection | None, say: Callable[[str], None]) -> None:
         self.run = run
         self.connection = connection  # None: offline
-        self.hung = False  # finishing did not end; so would the client's own clean-up at exit
         self._say = say
         self._broken = False
 
@@ -86,18 +85,19 @@ class Session:
             return Intent.UNKNOWN
         return stop_intent(self.connection, entity=self.run.entity, project=self.run.project, run=self.run.id)
 
-    def finish(self, exit_code: int, *, seconds: float) -> None:
-        """Send what is left and close, within about `seconds`; what did not make it is said."""
+    def finish(self, exit_code: int, *, seconds: float) -> bool:
+        """Send what is left and close, within about `seconds`; False (and said) if not everything arrived."""
         try:
             in_background(lambda: self.run.finish(exit_code=exit_code), seconds=seconds)
-        except Overdue:
-            self.hung = True
+        except (Overdue, TimeoutError):
+            self._broken = True
             self._say(
                 f"W&B did not take the last rows within {seconds:.0f} s; they are in the trial's "
                 f"metrics.jsonl, and are sent when the trial is continued"
             )
         except Exception as error:
             self._complain(error)
+        return self.online and not self._broken
 
     def _feed(self, call: Callable[[], object]) -> None:
         if self._broken:
@@ -141,6 +141,7 @@ def open_session(
             settings=wandb.Settings(
                 x_file_stream_transmit_interval=1,  # a sweep can only stop a bad trial that it hears of
                 finish_timeout=_FINISH_SECONDS,
+                finish_timeout_raises=True,
                 stop_fn=on_stop,  # W&B's default is a SIGINT, which would look like Ctrl-C
             ),
         )

@@ -62,8 +62,7 @@ def differing_files(
     Every file is downloaded, one at a time, into a hidden directory in `beside`, and deleted again.
     Raises TrackerError if the artifact cannot be read at all.
     """
-    artifact = _bounded(lambda: _find(reference), 0, session, poll)
-    names = set(artifact.manifest.entries)
+    artifact, names = _bounded(lambda: _with_names(reference), 0, session, poll)
     wrong = sorted(names ^ set(expected))
     scratch = Path(tempfile.mkdtemp(prefix=f"{STAGING_PREFIX}verify-", dir=beside))
     try:
@@ -97,6 +96,12 @@ def _digest_of_copy(session: Session, artifact: Artifact, name: str, place: Path
         return file_digest(place / name)
     except FileNotFoundError:
         return None
+
+
+def _with_names(reference: str) -> tuple[Artifact, set[str]]:
+    """The artifact and its file names; asking for them downloads its manifest."""
+    artifact = _find(reference)
+    return artifact, set(artifact.manifest.entries)
 
 
 def _find(reference: str) -> Artifact:
