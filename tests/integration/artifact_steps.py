@@ -102,10 +102,11 @@ class Upload:
         self.urls = {name: node["uploadUrl"] for name, node in zip(self.files, nodes, strict=True)}
 
     def send_files(self) -> None:
-        for name, url in self.urls.items():
-            if url is not None:
-                status, body = request("PUT", url, self.files[name])
-                assert status == 200, body
+        """Each content once."""
+        waiting = {self.files[name]: url for name, url in self.urls.items() if url is not None}
+        for data, url in waiting.items():
+            status, body = request("PUT", url, data)
+            assert status == 200, body
 
     def send_manifest(self) -> None:
         said = {"artifactID": self.key, "digest": md5_base64(self.manifest), "type": "FULL"}

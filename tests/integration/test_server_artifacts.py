@@ -54,7 +54,8 @@ def test_an_artifact_comes_back_byte_for_byte_with_all_that_was_said_of_it(
 with wandb.init(project="p") as run:
     made = artifact("m", {"a.txt": "hello", "sub/b.txt": ""}, metadata={"loss": 0.5}, description="a model")
     run.log_artifact(made, aliases=["best"], tags=["small"]).wait()
-    say(made.version, sorted(made.aliases), made.tags, made.metadata, made.description, made.size, made.file_count)
+    say(made.version, sorted(made.aliases), made.tags, made.metadata, made.description,
+        made.size, made.file_count)
 with wandb.init(project="p") as user:
     used = user.use_artifact("m:best")
     here = text(used.download("here"))
@@ -104,8 +105,8 @@ say([(a.name, a.aliases) for a in api.artifacts("model", "local/p/m")],
     assert stored <= blobs(wandb_server)
 
 
-def test_log_model_and_use_model_carry_a_folder(wandb_server: ServerProcess) -> None:
-    (told,) = client(
+def test_models_are_logged_linked_and_used_by_name(wandb_server: ServerProcess) -> None:
+    told, used, shelf = client(
         wandb_server,
         """
 pathlib.Path("weights").mkdir()
@@ -113,11 +114,18 @@ for name in ("config", "weights"):
     pathlib.Path("weights", name).write_text(name * 1000)
 with wandb.init(project="p") as run:
     run.log_model("weights", name="net", aliases=["champion"])
+    run.link_model("weights", "shelf", name="net")
 with wandb.init(project="p") as run:
     say(text(run.use_model("net:champion")))
+    mine = run.use_artifact(artifact("mine", {"a": "A"}))
+    say(mine.state, [a.name for a in wandb.Api().run(f"local/p/{run.id}").used_artifacts()])
+    shelf = wandb.Api().artifact("local/p/shelf:latest")
+    say(shelf.is_link, shelf.source_name)
 """,
     )
     assert told == [{"config": "config" * 1000, "weights": "weights" * 1000}]
+    assert used == ["COMMITTED", ["net:v0", "mine:v0"]]
+    assert shelf == [True, "net:v0"]
 
 
 def test_drafts_references_and_links_hold_what_they_name(wandb_server: ServerProcess) -> None:

@@ -139,9 +139,9 @@ class BlobStore:
 
     def names(self) -> Iterator[str]:
         """MD5s of all stored blobs."""
-        for directory in self.root.iterdir():
-            if len(directory.name) == 2:
-                yield from (entry.name for entry in directory.iterdir())
+        for path in self.root.glob("??/*"):
+            if _NAME.fullmatch(path.name):
+                yield path.name
 
 
 def hex_md5(digest: str) -> str:
