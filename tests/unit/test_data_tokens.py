@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from transformer_e2e.config.settings import DataSettings
-from transformer_e2e.data import tokens
+from transformer_e2e.data import tokenizer, tokens
 from transformer_e2e.data.corpus import load_corpus
 from transformer_e2e.data.tokens import prepare
 from transformer_e2e.errors import DataError
@@ -45,9 +45,9 @@ def documents_in(stream: np.ndarray, data: tokens.TokenizedData) -> list[str]:
     return [data.tokenizer.decode(stream[a + 1 : b].tolist()) for a, b in pairwise(ends)]
 
 
-@pytest.mark.parametrize("tokenizer", ["bytes", "bpe:300"])
-def test_the_streams_hold_every_document_between_ends_of_text(settings, cache, tokenizer):
-    settings = replace(settings, tokenizer=tokenizer)
+@pytest.mark.parametrize("name", ["bytes", "bpe:300"])
+def test_the_streams_hold_every_document_between_ends_of_text(settings, cache, name):
+    settings = replace(settings, tokenizer=name)
     data, corpus = prepare(settings, cache), load_corpus(settings, cache)
     assert documents_in(data.train, data) == list(corpus.train)
     assert documents_in(data.validation, data) == list(corpus.validation)
@@ -72,7 +72,7 @@ def test_tokens_are_read_only_maps_of_files(settings, cache):
 
 
 def test_a_vocabulary_of_more_than_65536_ids_takes_four_bytes(settings, cache, monkeypatch):
-    class Wide(tokens.make_tokenizer.__globals__["ByteTokenizer"]):  # type: ignore[misc]
+    class Wide(tokenizer.ByteTokenizer):
         vocab_size = 70_000
         end_of_text = 69_999
 
@@ -87,8 +87,8 @@ def test_a_long_document_encoded_in_pieces_gives_the_ids_of_the_whole(settings, 
     Path(settings.dataset, "long.txt").write_text(text)
     settings = replace(settings, tokenizer="bpe:300")
     whole = prepare(settings, cache)
-    monkeypatch.setattr(tokens, "PIECE", 50)
-    assert len(list(tokens._pieces(text))) > 50
+    monkeypatch.setattr(tokenizer, "PIECE", 50)
+    assert len(list(tokenizer.pieces(text))) > 50
     assert prepare(settings, cache.with_name("other")).fingerprint == whole.fingerprint
 
 

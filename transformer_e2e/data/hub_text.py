@@ -92,7 +92,8 @@ def _rows(table: Any, given: str, text_column: str) -> list[str]:
     if text_column not in columns:
         hint = nearest(text_column, columns)
         raise DataError(
-            f"{given} has no column {text_column}; it has {', '.join(columns)}: --text_column=…{hint}"
+            f"{given} has no column {text_column}; it has {', '.join(columns)}: "
+            f"give one of them with --text_column{hint}"
         )
     rows = list(table[text_column])
     strange = next((type(row).__name__ for row in rows if not isinstance(row, str | None)), None)

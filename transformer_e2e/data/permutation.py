@@ -2,9 +2,8 @@
 
 An alternating Feistel network over Z_a x Z_b, the smallest near-square with a * b >= count; values that land
 beyond `count` are sent through again (cycle walking). Source: Black and Rogaway, "Ciphers with Arbitrary
-Finite Domains", 2002. Needs no memory, and unlike numpy's `permutation` it depends on no
-library version, so a trial resumed after an upgrade still sees the same batches. It is an order, not a
-secret.
+Finite Domains", 2002. Needs no memory, and unlike numpy's `permutation` it depends on no library version, so
+a trial resumed after an upgrade still sees the same batches. It is an order, not a secret.
 """
 
 from __future__ import annotations

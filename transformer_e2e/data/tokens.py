@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,11 +19,11 @@ from transformer_e2e.data.tokenizer import (
     bpe_size,
     load_tokenizer,
     make_tokenizer,
+    pieces,
 )
 from transformer_e2e.errors import DataError
 
 VERSION = "tokens-1"  # of the layout of the files; another one tokenises everything anew
-PIECE = 1 << 20  # characters encoded in one call: a tokenizer's own bookkeeping takes 100 bytes a token
 
 Tokens = NDArray[np.unsignedinteger]
 
@@ -120,25 +119,9 @@ def _content(staging: Path) -> str:
 def _stream(tokenizer: Tokenizer, documents: Iterable[str]) -> Iterator[list[int]]:
     yield [tokenizer.end_of_text]
     for document in documents:
-        for piece in _pieces(document):
+        for piece in pieces(document):
             yield tokenizer.encode(piece)
         yield [tokenizer.end_of_text]
-
-
-def _pieces(document: str) -> Iterator[str]:
-    """The document in parts of about PIECE characters, cut only where a line of text ends and the next
-    begins.
-
-    There GPT-2's pre-tokens end in any case, so BPE gives the ids of the whole document.
-    """
-    start = 0
-    while len(document) - start > PIECE:
-        end = re.compile(r"(?<=\S\n)(?=\S)").search(document, start + PIECE)
-        if end is None:
-            break
-        yield document[start : end.start()]
-        start = end.start()
-    yield document[start:]
 
 
 def _local_tokenizer_digest(name: str) -> str:
