@@ -273,6 +273,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_and_the_client_succeeds_once_the
     status, answer = request("PUT", signed(full_disk, data, "PUT"), data)
     assert (status, "free some space" in json.loads(answer)["errors"][0]["message"]) == (503, True)
     assert "free some space" in full_disk.log
+    assert "Traceback" not in full_disk.log
     assert blobs(full_disk) == set()
     script = """
 import os, wandb

@@ -119,7 +119,7 @@ with wandb.init(project="p") as run:
     say(text(run.use_model("net:champion")))
     mine = run.use_artifact(artifact("mine", {"a": "A"}))
     say(mine.state, [a.name for a in wandb.Api().run(f"local/p/{run.id}").used_artifacts()])
-    shelf = wandb.Api().artifact("local/p/shelf:latest")
+    shelf = wandb.Api().artifact("local/model-registry/shelf:latest")
     say(shelf.is_link, shelf.source_name)
 """,
     )
