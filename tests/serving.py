@@ -185,6 +185,25 @@ def run_fields(server: ServerProcess, name: str, fields: str) -> dict[str, Any]:
     return run
 
 
+def upload_url(server: ServerProcess, name: str, file: str) -> str:
+    """The signed URL for a file of a run in project `raw`."""
+    query = """mutation ($run: String, $files: [String!]!) { createRunFiles(
+        input: {projectName: "raw", runName: $run, files: $files}) { files { name uploadUrl } } }"""
+    status, answer = post(server, "/graphql", {"query": query, "variables": {"run": name, "files": [file]}})
+    assert status == 200, answer
+    url: str = answer["data"]["createRunFiles"]["files"][0]["uploadUrl"]
+    return url
+
+
+def call(method: str, url: str, body: bytes | None = None) -> int:
+    """The status of a request without a key."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, method=method), timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
 def stream(server: ServerProcess, name: str, body: Any, **headers: str) -> tuple[int, dict[str, Any]]:
     """One file_stream request of a run in project `raw`."""
     return post(server, f"/files/local/raw/{name}/file_stream", body, **headers)

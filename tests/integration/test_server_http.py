@@ -11,30 +11,24 @@ import stat
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 
-from tests.serving import REPOSITORY, ServerProcess, begin_run, post, run_fields, stream
+from tests.serving import (
+    REPOSITORY,
+    ServerProcess,
+    begin_run,
+    call,
+    post,
+    run_fields,
+    stream,
+    upload_url,
+)
 
 CREATE_FILES = """mutation ($files: [String!]!) { createRunFiles(
     input: {projectName: "raw", runName: "r", files: $files}) { files { name uploadUrl } } }"""
 STOP = "mutation ($id: ID!) { stopRun(input: {id: $id}) { success } }"
 STOP_CHECK = """query Ours { project(name: "raw", entityName: "local") {
     run(name: "r") { state stopped shouldStop stopReason sweep { state } } } }"""
-
-
-def call(method: str, url: str, body: bytes | None = None) -> int:
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, body, method=method), timeout=10) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
-
-
-def upload_url(server: ServerProcess, name: str) -> str:
-    body = {"query": CREATE_FILES, "variables": {"files": [name]}}
-    url: str = post(server, "/graphql", body)[1]["data"]["createRunFiles"]["files"][0]["uploadUrl"]
-    return url
 
 
 def test_graphql_and_file_stream_need_the_key(shared_server: ServerProcess) -> None:
@@ -54,7 +48,7 @@ def test_secrets_are_readable_by_their_owner_only(shared_server: ServerProcess) 
 
 def test_signed_urls_permit_their_own_method_and_path_only(shared_server: ServerProcess) -> None:
     begin_run(shared_server, "r")
-    put = upload_url(shared_server, "deep/a b.txt")
+    put = upload_url(shared_server, "r", "deep/a b.txt")
     assert call("GET", put) == 403
     assert call("PUT", put.replace("a%20b", "c"), b"x") == 403
     assert call("PUT", put[:-1] + ("0" if put[-1] != "0" else "1"), b"x") == 403

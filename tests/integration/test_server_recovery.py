@@ -14,7 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving import ServerProcess, begin_run, run_client, run_fields, start_client, stream
+from tests.serving import (
+    ServerProcess,
+    begin_run,
+    call,
+    run_client,
+    run_fields,
+    start_client,
+    stream,
+    upload_url,
+)
 
 SLOW_LOG = """
 import sys, time, wandb
@@ -126,6 +135,7 @@ def test_a_full_disk_answers_503_and_loses_nothing(wandb_server: ServerProcess) 
     assert stream(wandb_server, "filler", {"files": {"wandb-history.jsonl": {"content": big}}})[0] == 200
     assert wandb_server.process is not None
     pid, room = wandb_server.process.pid, 64 * 1024
+    url = upload_url(wandb_server, "filler", "big.bin")
     assert Path(f"{wandb_server.root}/server.db-wal").stat().st_size > room  # so that appending to it fails
 
     client = start_client(wandb_server, SLOW_LOG, "one")
@@ -135,8 +145,10 @@ def test_a_full_disk_answers_503_and_loses_nothing(wandb_server: ServerProcess) 
     for _ in itertools.repeat(None, 3):
         status, answer = stream(wandb_server, "filler", {"files": {"wandb-history.jsonl": {"content": []}}})
         assert status == 503 and "free some space" in answer["errors"][0]["message"]
+    assert call("PUT", url, b"z" * 2 * room) == 503
     time.sleep(2)  # the real client meets the full disk too
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+    assert call("PUT", url, b"z" * 2 * room) == 200
 
     finish(client, wandb_server)
     assert "free some space" in wandb_server.log

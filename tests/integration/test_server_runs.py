@@ -219,6 +219,9 @@ seen["files"] = [file.name for file in run.files(["note.txt"])]
 seen["projects"] = sorted({"demo", "made"} & {project.name for project in api.projects("local")})
 pending = wandb.apis.public.Run.create(api, run_id="later", project="demo", entity="local", state="pending")
 seen["pending"] = wandb.Api().run("local/demo/later").state
+later = wandb.Api().run("local/demo/later")
+assert later.update_state("failed")
+seen["updated"] = wandb.Api().run("local/demo/later").state
 run.delete()
 try:
     wandb.Api().run("local/demo/edited")
@@ -240,6 +243,7 @@ def test_public_api_edits_uploads_and_deletes(shared_server: ServerProcess) -> N
         "files": [],
         "projects": ["demo", "made"],
         "pending": "pending",
+        "updated": "failed",
         "deleted": True,
     }
 
