@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -40,6 +41,7 @@ class Toy:
     diverges: bool = False
     fails: str | None = None  # "bug" or "data"
     payload: int = 1000  # bytes of the model
+    file_limit: int | None = None  # no file may become larger [bytes], as on a full disk
     patience: float | None = None  # seconds until a silent or failing W&B is given up, instead of minutes
     life: dict[str, Any] = field(default_factory=dict)  # of TrialSpec
 
@@ -131,6 +133,8 @@ FAULTS: dict[str, Callable[[], None]] = {
 
 def main() -> int:
     toy = Toy(**json.loads(sys.argv[1]))
+    if toy.file_limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (toy.file_limit, toy.file_limit))
     if toy.patience:
         tracker_artifacts._BASE_SECONDS = tracker_artifacts._SILENCE_SECONDS = toy.patience
         tracker_artifacts._PING_SECONDS = 0.5

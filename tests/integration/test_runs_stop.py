@@ -1,0 +1,179 @@
+"""Signals, with and without the server's intent: the checkpoint, the exit code, the state, the record."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.sweep_driver import PROJECT, Sweep, ask
+from tests.integration.trial_driver import ToyProcess, Trials, wait_until
+from tests.serving import ServerProcess
+from tests.toy_trial import Toy, loss_at
+
+SWEEP = {
+    "method": "random",
+    "metric": {"name": "eval/loss", "goal": "minimize"},
+    "parameters": {"seed": {"min": 1, "max": 1000}},
+    "command": ["true"],
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    home = tmp_path_factory.mktemp("home")
+    process = ServerProcess(tmp_path_factory.mktemp("serving") / "server", home)
+    process.start()
+    yield process
+    process.kill()
+
+
+@pytest.fixture
+def trials(server: ServerProcess, tmp_path: Path) -> Trials:
+    return Trials(server, tmp_path / "model_checkpoints")
+
+
+def start_training(trials: Trials, toy: Toy, **env: str) -> ToyProcess:
+    """A process that has taken a step or two."""
+    process = trials.start(toy, **env)
+    wait_until(lambda: len(trials.journal(toy)) >= 2 or process.process.poll() is not None, "it trains")
+    return process
+
+
+class SweepTrial:
+    """A sweep whose only trial we start ourselves, as its agent would."""
+
+    def __init__(self, trials: Trials, toy: Toy) -> None:
+        self.sweep = Sweep(trials.server, SWEEP)
+        self.agent = self.sweep.agent()
+        (command,) = self.agent.beat()
+        self.run: str = command["run_id"]
+        self.env = {
+            "WANDB_RUN_ID": self.run,
+            "WANDB_SWEEP_ID": self.sweep.name,
+            "WANDB_PROJECT": PROJECT,
+            "WANDB_ENTITY": "local",
+        }
+        self.process = start_training(trials, toy, **self.env)
+
+    @property
+    def state(self) -> str:
+        return self.sweep.state(self.run)
+
+    def request_stop(self, trials: Trials) -> None:
+        """As W&B's stop button does."""
+        answer = ask(
+            trials.server,
+            "query R($run: String!, $project: String!) { project(name: $project) { run(name: $run) { id }}}",
+            run=self.run,
+            project=PROJECT,
+        )
+        stopped = ask(
+            trials.server,
+            "mutation S($id: ID!) { stopRun(input: {id: $id}) { success } }",
+            id=answer["project"]["run"]["id"],
+        )
+        assert not stopped.errors, stopped.errors
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "outcome"),
+    [
+        (signal.SIGTERM, 143, "terminated"),
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGUSR2, 140, "preempted"),
+    ],
+)
+def test_a_stopped_trial_keeps_a_checkpoint_of_its_last_step_and_continues_exactly(
+    trials: Trials, number: signal.Signals, code: int, outcome: str
+) -> None:
+    toy = trials.toy(seed=number + 100, slow=0.2)
+    process = start_training(trials, toy)
+    process.signal(number)
+    assert process.end() == code, process.errors
+    (end,) = trials.ends(toy)
+    assert (end["outcome"], end["exit_code"]) == (outcome, code)
+    assert trials.checkpoints(toy)[0] == f"step-{end['steps']:08d}"
+    assert trials.record(toy) is None
+    trials.run(toy, code=0)
+    record = trials.record(toy)
+    assert record is not None
+    assert record.metrics["sum"] == sum(loss_at(toy.seed, step) for step in range(1, 9))
+    trials.assert_each_row_once(toy)
+
+
+def test_a_second_ctrl_c_ends_the_process_at_once(trials: Trials) -> None:
+    toy = trials.toy(seed=200, slow=3.0)
+    process = trials.start(toy)
+    wait_until(lambda: trials.directory(toy).joinpath("metrics.jsonl").exists(), "it trains")
+    time.sleep(0.5)
+    process.signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.signal(signal.SIGINT)
+    began = time.monotonic()
+    assert process.end() == 130
+    assert time.monotonic() - began < 2
+
+
+def test_a_trial_pruned_by_its_sweep_exits_0_without_weights_and_is_trained_anew(trials: Trials) -> None:
+    toy = trials.toy(seed=201, slow=0.2)
+    trial = SweepTrial(trials, toy)
+    trial.request_stop(trials)
+    trial.process.signal(signal.SIGTERM)
+    assert trial.process.end() == 0, trial.process.errors
+    record = trials.record(toy)
+    assert record is not None and (record.outcome, record.status) == ("pruned", "cleaned")
+    assert trials.checkpoints(toy) == []
+    assert trial.state == "killed"
+    again = trials.run(trials.toy(seed=201), code=0)
+    assert "pruned before" in again.out
+    record = trials.record(toy)
+    assert record is not None and (record.outcome, record.steps) == ("finished", 8)
+    assert [row["train/global_step"] for row in trials.journal(toy)] == list(range(1, 9))
+
+
+def test_a_trial_of_a_cancelled_sweep_is_not_pruned(trials: Trials) -> None:
+    toy = trials.toy(seed=202, slow=0.2)
+    trial = SweepTrial(trials, toy)
+    trial.sweep.set(state="CANCELED")
+    trial.process.signal(signal.SIGTERM)
+    assert trial.process.end() == 143, trial.process.errors
+    assert trials.record(toy) is None and trials.checkpoints(toy)
+    assert trial.state == "killed"
+
+
+def test_a_trial_of_a_sweep_that_nobody_asked_to_stop_is_handed_back(trials: Trials) -> None:
+    toy = trials.toy(seed=203, slow=0.2)
+    trial = SweepTrial(trials, toy)
+    trial.process.signal(signal.SIGTERM)
+    assert trial.process.end() == 143, trial.process.errors
+    assert trials.record(toy) is None and trials.checkpoints(toy)
+    assert trial.state == "preempted"
+    trials.run(toy, code=0, **trial.env)
+    assert trial.state == "finished"
+
+
+def test_sigterm_is_judged_without_a_server_too(wandb_server: ServerProcess, tmp_path: Path) -> None:
+    trials = Trials(wandb_server, tmp_path / "model_checkpoints")
+    toy = trials.toy(seed=204, slow=0.2)
+    process = start_training(trials, toy)
+    wandb_server.kill()
+    process.signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert process.end() == 143, process.errors
+    assert time.monotonic() - began < 29  # the agent's SIGKILL comes after 30
+    assert trials.checkpoints(toy)
+
+
+def test_a_signal_before_training_leaves_nothing_half_made(trials: Trials) -> None:
+    holder = trials.toy(seed=205, slow=0.4)
+    first = start_training(trials, holder)
+    waiting = trials.start(holder)
+    time.sleep(2.0)
+    waiting.signal(signal.SIGTERM)
+    assert waiting.end() == 143
+    assert first.end() == 0
+    assert [end["attempt"] for end in trials.ends(holder)] == [1]
