@@ -97,6 +97,10 @@ class TestAnotherInterpreter:
         (library / "pydoc_data" / "topics.py").write_text("topics = {'with': 'W', 'assert': 'A', 'n': 1}")
         assert list(python_docs.documents(library))[:2] == ["A", "W"]
 
+    def test_half_a_surrogate_pair_in_a_docstring_does_no_harm(self, library):
+        (library / "z.py").write_text('"Lone \\ud800 here."')
+        assert list(python_docs.documents(library))[-1] == "Lone ? here."
+
     def test_a_changed_source_is_another_corpus(self, library):
         before = python_docs.sources_digest(library)
         (library / "a.py").write_text('"""Module A."""\n')

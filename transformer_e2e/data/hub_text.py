@@ -108,7 +108,7 @@ def refusal(given: str, name: str, error: Exception) -> str:
     """What to tell the user when `datasets` could not load `name`: whose fault it is, and what works."""
     chain = " ".join(f"{type(cause).__name__} {cause}" for cause in _causes(error))
     works = "--dataset=python-docs, a text file, a folder of .txt files, or a folder written by save_to_disk"
-    if re.search(r"gated|401|403|authenticat", chain, re.IGNORECASE):
+    if re.search(r"gated|\b40[13]\b|authenticat", chain, re.IGNORECASE):
         why = "the Hub wants an account for it: run `hf auth login`, or set HF_TOKEN"
     elif re.search(r"offline|connect|reach|resolve|timed? ?out|max retries", chain, re.IGNORECASE):
         why = (

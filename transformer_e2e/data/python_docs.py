@@ -102,12 +102,12 @@ def _parsed(path: Path) -> ast.Module:
 
 
 def _docstrings(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.expr):  # a conditional expression or a lambda has a `body` that is no list
-        return
     if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         text = ast.get_docstring(node)
         if text and text.strip():
-            yield text
+            yield text.encode("utf-8", errors="replace").decode(
+                "utf-8"
+            )  # an escape may be half a surrogate pair
     for block in STATEMENT_LISTS:  # expressions hold no docstrings, and most of the nodes
         for child in getattr(node, block, ()):
             yield from _docstrings(child)
