@@ -16,10 +16,9 @@ def main() -> None:
     arguments = parser().parse_args()
     import torch
 
-    from transformer_e2e.trainer.device import keep_freed_memory, make_deterministic
+    from transformer_e2e.trainer.device import prepare_process
 
-    threads = make_deterministic(arguments.threads)
-    keep_freed_memory()
+    threads = prepare_process(arguments.threads)
     print(f"{threads} threads, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}")
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         gigaflops = product_speed(dtype)

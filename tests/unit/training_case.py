@@ -24,7 +24,7 @@ from transformer_e2e.model.shape import ModelShape
 from transformer_e2e.runs.outcome import Outcome
 from transformer_e2e.trainer import generators
 from transformer_e2e.trainer.certificate import digest_json, digest_tensors
-from transformer_e2e.trainer.device import make_deterministic
+from transformer_e2e.trainer.device import prepare_process
 from transformer_e2e.trainer.evaluation import Evaluator
 from transformer_e2e.trainer.loop import resume, train
 from transformer_e2e.trainer.optimizer import named_state
@@ -102,7 +102,7 @@ class DirectoryTrial:
 
 def run(trial: DirectoryTrial, settings: TrainSettings) -> tuple[TrainState, Outcome]:
     """One attempt: a fresh state, the newest checkpoint if there is one, then training."""
-    make_deterministic(threads=1)
+    prepare_process(threads=1)
     state = new_state(SHAPE, settings, torch.device("cpu"))
     evaluator = Evaluator(
         windows_NT1=np.random.default_rng(7).integers(0, 32, (11, 9)),

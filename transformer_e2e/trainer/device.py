@@ -24,19 +24,25 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def make_deterministic(threads: int) -> int:
-    """Same input, same bits, from process to process. Returns the number of CPU threads in use.
+def prepare_process(threads: int) -> int:
+    """Make this process train exactly and quickly. Returns the number of CPU threads in use.
 
-    `threads` 0 keeps what torch found: OMP_NUM_THREADS, else the cores.
+    `threads` 0 keeps what torch found: OMP_NUM_THREADS, else the cores. Call it before the first tensor.
     """
+    keep_freed_memory()
+    make_deterministic()
+    if threads:
+        torch.set_num_threads(threads)
+    return torch.get_num_threads()
+
+
+def make_deterministic() -> None:
+    """Same input, same bits, from process to process (with the same number of threads)."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
     torch.use_deterministic_algorithms(True)
     # The mode would also fill every fresh buffer with NaN, to show reads of memory never written: a
     # debugging aid that costs a pass over each buffer.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    if threads:
-        torch.set_num_threads(threads)
-    return torch.get_num_threads()
 
 
 def keep_freed_memory() -> None:

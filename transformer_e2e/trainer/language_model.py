@@ -16,7 +16,7 @@ from transformer_e2e.model.shape import ModelShape
 from transformer_e2e.runs.journal import read_journal
 from transformer_e2e.runs.spec import Result
 from transformer_e2e.runs.trial import Trial
-from transformer_e2e.trainer.device import make_deterministic, resolve_device
+from transformer_e2e.trainer.device import prepare_process, resolve_device
 from transformer_e2e.trainer.evaluation import Evaluator
 from transformer_e2e.trainer.loop import Progress, resume, train
 from transformer_e2e.trainer.state import new_state
@@ -47,7 +47,7 @@ def train_language_model(
     """
     device = resolve_device(settings.run.device)
     data = prepare(settings.data, Path(settings.run.cache_dir))
-    threads = make_deterministic(settings.train.threads)
+    threads = prepare_process(settings.train.threads)
     marks = data_yardsticks(data)
     shape = ModelShape.of(settings.model, data.tokenizer.vocab_size, settings.data.context_window)
     state = new_state(shape, settings.train, device)
