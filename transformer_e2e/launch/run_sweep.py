@@ -82,6 +82,8 @@ def run_sweep(order: SweepOrder) -> int:
     order = _checked(order)
     spec = load_spec(order.spec) if order.spec else None
     with Interrupts() as interrupts, connected(order.root) as server:
+        if server:
+            print(f"no W&B is configured: using the embedded server at {server.url}, data in {order.root}/")
         sweep = _create(order, spec) if spec is not None else _existing(order)
         root = order.root if server else None
         print(f"sweep {sweep.path}" + (f"  {sweep.path.url}" if sweep.path.url else ""), flush=True)
@@ -224,6 +226,7 @@ def _sample(artifact: str, prompt: str) -> None:
     with contextlib.suppress(subprocess.TimeoutExpired):
         done = subprocess.run(
             [*command, "--artifact", artifact, "--prompt", prompt],
+            env={**os.environ, "WANDB_SILENT": "true"},
             stdin=subprocess.DEVNULL,
             timeout=SAMPLE_SECONDS,
         )

@@ -44,16 +44,23 @@ class Scale:
 def scale_of(values: Sequence[Any]) -> Scale:
     """The axis that suits `values`: categories for words, truth values, None, and for a few repeated numbers.
 
-    A log axis needs positive numbers over more than one decade.
+    A log axis needs positive numbers over more than a decade that it spreads more evenly.
     """
     if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
         return Scale("category", tuple(sorted({label(value) for value in values})))
     distinct = sorted(set(values))
     if len(distinct) <= _FEW and (len(distinct) < len(values) or all(isinstance(v, int) for v in values)):
         return Scale("category", tuple(dict.fromkeys(label(value) for value in distinct)))
-    if distinct[0] > 0 and distinct[-1] / distinct[0] > _DECADE:
-        return Scale("log")
-    return Scale("linear")
+    return Scale("log" if _spans_decades(distinct) else "linear")
+
+
+def _spans_decades(ordered: Sequence[float]) -> bool:
+    low, high, middle = ordered[0], ordered[-1], statistics.median(ordered)
+    if low <= 0 or high / low <= _DECADE:
+        return False
+    by_ratio = (math.log(middle) - math.log(low)) / (math.log(high) - math.log(low))
+    by_difference = (middle - low) / (high - low)
+    return abs(by_ratio - 0.5) < abs(by_difference - 0.5)
 
 
 def label(value: Any) -> str:
