@@ -105,6 +105,39 @@ say([(a.name, a.aliases) for a in api.artifacts("model", "local/p/m")],
     assert stored <= blobs(wandb_server)
 
 
+def test_long_lists_arrive_whole_page_by_page(wandb_server: ServerProcess) -> None:
+    listed, ordered = client(
+        wandb_server,
+        """
+with wandb.init(project="p") as run:
+    for name in ("b", "a", "c"):
+        run.log_artifact(artifact(name, {"f": name}))
+    for number in range(5):
+        run.log_artifact(artifact("m", {f"file{n}": str(n) for n in range(number + 1)})).wait()
+api = wandb.Api()
+shelves = lambda filters, order=None: api.project("p").collections(filters=filters, order=order)
+say([a.name for a in api.artifacts("model", "local/p/m", per_page=2)],
+    sorted(c.name for c in api.artifact_collections("p", "model", per_page=1)),
+    [file.name for file in api.artifact("local/p/m:v4").files(per_page=2)],
+    text(api.artifact("local/p/m:v4").download("pages")))
+say([c.name for c in api.artifact_collections("p", "model", order="+name")],
+    [a.name for a in api.artifacts("model", "local/p/m", order="-size")][:2],
+    [c.name for c in shelves({"$or": [{"name": "a"}, {"name": {"$regex": "^m"}}]}, "+name")],
+    refused(lambda: list(shelves({"size": 3}))))
+""",
+        WANDB_ARTIFACT_FETCH_FILE_URL_BATCH_SIZE="2",
+    )
+    names = [f"file{number}" for number in range(5)]
+    assert listed == [
+        [f"m:v{number}" for number in (4, 3, 2, 1, 0)],
+        ["a", "b", "c", "m"],
+        names,
+        {name: name[-1] for name in names},
+    ]
+    assert ordered[:3] == [["a", "b", "c", "m"], ["m:v4", "m:v3"], ["a", "m"]]
+    assert "'size' is not something" in ordered[3]
+
+
 def test_models_are_logged_linked_and_used_by_name(wandb_server: ServerProcess) -> None:
     told, used, shelf = client(
         wandb_server,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
-from transformer_e2e.server.wire import Refusal, parse_object
+from transformer_e2e.server.runs.filters import matching
+from transformer_e2e.server.wire import Refusal
 
 COLLECTION_FIELDS = ("name", "created_at", "updated_at")
 VERSION_FIELDS = ("version_index", "created_at", "updated_at", "size", "digest")
-_ALWAYS_TRUE: tuple[dict[str, Any], ...] = ({}, {"state": "COMMITTED"})
 
 
 def types(conn: sqlite3.Connection, project_id: int) -> list[sqlite3.Row]:
@@ -44,18 +43,22 @@ def aliases(conn: sqlite3.Connection, collection_id: int) -> list[sqlite3.Row]:
 def arranged(
     rows: Sequence[sqlite3.Row], fields: Sequence[str], filters: str | None, order: str | None
 ) -> list[sqlite3.Row]:
-    """The rows sorted by `+field` or `-field` (None: as they are).
+    """The rows that a Mongo-style filter accepts, sorted by `+field` or `-field` (None: as they are).
 
-    Refusal 400 for a field that is not among `fields`, and for any filter that could leave a row out.
+    Refusal 400 for a field that rows of this kind do not have or are not ordered by.
     """
-    if parse_object(filters, "filters") not in _ALWAYS_TRUE:
-        raise Refusal(400, "this server does not filter artifacts; filter what it lists instead")
+    try:
+        chosen = matching(rows, filters)
+    except IndexError:
+        raise Refusal(
+            400, "artifacts are filtered by name (collections), state (versions), description and times only"
+        ) from None
     if not order:
-        return list(rows)
+        return chosen
     field = _snake_case(order.lstrip("+-"))
     if field not in fields:
         raise Refusal(400, f"artifacts cannot be ordered by {field!r}; use one of {', '.join(fields)}")
-    return sorted(rows, key=lambda row: row[field], reverse=order.startswith("-"))
+    return sorted(chosen, key=lambda row: row[field], reverse=order.startswith("-"))
 
 
 def _snake_case(name: str) -> str:
