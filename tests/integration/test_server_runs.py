@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.serving import ServerProcess, run_client
 
 LOG = """
@@ -287,3 +289,22 @@ def test_offline_run_is_synced_whole(shared_server: ServerProcess) -> None:
     seen = json.loads(run_client(shared_server, READ))
     assert seen["scanned"] == [[i, 1 / (i + 1), i] for i in range(20)]
     assert seen["state"] == "finished" and seen["size"] == 70000
+
+
+STOPPABLE = """
+import time, wandb
+run = wandb.init(project="demo", id="stoppable")
+wandb.Api().run("local/demo/stoppable").stop()
+try:
+    time.sleep(75)
+except KeyboardInterrupt:
+    print("interrupted")
+run.finish(exit_code=0)
+print(wandb.Api().run("local/demo/stoppable").state)
+"""
+
+
+@pytest.mark.slow
+def test_a_stop_reaches_a_program_that_knows_nothing_of_it(shared_server: ServerProcess) -> None:
+    """The client looks every 15 s; the interrupt is its own, raised in the program's main thread."""
+    assert run_client(shared_server, STOPPABLE).splitlines() == ["interrupted", "killed"]
