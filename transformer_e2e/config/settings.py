@@ -35,7 +35,10 @@ class DataSettings:
     )
     context_window: int = option(128, "tokens in one training sequence", minimum=2, maximum=1_048_576)
     validation_fraction: float = option(
-        0.05, "share of documents held out where the data set has no validation split", above=0, below=0.9
+        0.05,
+        "share of the text held out, in whole documents, where the data set has no validation split",
+        above=0,
+        below=0.9,
     )
 
 
