@@ -200,10 +200,26 @@ def test_a_preempted_trial_is_handed_back_with_its_run_and_its_parameters(server
     assert sweep.state(run) == "preempted"
     again = second.next()
     assert again == {**command, "type": "resume"}
-    assert second.beat(run) == []
     assert [(row["run_name"], row["attempt"]) for row in sweep.ledger()] == [(run, 2)]
+    assert second.beat(run) == []
+    assert first.next()["args"] == {"x": {"value": 1}}  # the trial is no longer its own
+    assert sweep.state(run) == "pending"
     finish(sweep, run)
     assert sweep.state(run) == "finished"
+
+
+def test_a_sweep_waits_for_its_preempted_trial_and_ends_with_its_failure(server: Any) -> None:
+    sweep = Sweep(server, grid(1))
+    agent = sweep.agent()
+    run = agent.next()["run_id"]
+    sweep.post(run, preempting=True)
+    sweep.post(run, complete=True, exitcode=1)
+    assert sweep.view()["state"] == "RUNNING"
+    assert agent.next()["type"] == "resume"
+    assert agent.beat(run) == []
+    assert agent.next() == {"type": "exit"}  # it died before it began: no second preemption
+    assert sweep.state(run) == "failed"
+    assert sweep.view()["state"] == "FINISHED"
 
 
 def test_pause_resume_and_stop(server: Any) -> None:
