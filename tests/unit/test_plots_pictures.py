@@ -1,0 +1,121 @@
+"""Pictures: which are written, that they are pictures, and how axes are chosen."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from transformer_e2e.plots.importance import importance
+from transformer_e2e.plots.point import SweepPoint
+from transformer_e2e.plots.scale import label, readable_limits, scale_of
+from transformer_e2e.plots.sweep import plot_sweep
+from transformer_e2e.plots.trial import plot_trial
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def points(count: int) -> list[SweepPoint]:
+    return [
+        SweepPoint(
+            name=f"trial-{n}",
+            settings={"learning_rate": 10.0 ** (-n / 3 - 1), "schedule": "wsd" if n % 2 else "cosine"},
+            value=3.0 + abs(n - 4) / 10,
+            finished=n != 1,
+            curve=[(10 * step, 3.0 + abs(n - 4) / 10 + 1 / step) for step in range(1, 5)],
+        )
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "names"),
+    [
+        (0, set()),
+        (1, {"curves.png"}),
+        (4, {"curves.png", "settings.png", "parallel.png"}),
+        (10, {"curves.png", "settings.png", "parallel.png", "importance.png"}),
+    ],
+)
+def test_a_sweep_gets_the_pictures_that_its_trials_allow(tmp_path: Path, count: int, names: set[str]):
+    written = plot_sweep(points(count), "eval/loss", "minimize", tmp_path / "new")
+    assert {path.name for path in written} == names
+    assert all(path.read_bytes().startswith(PNG) for path in written)
+    assert len(list(tmp_path.rglob("*.*"))) == len(names)  # no draft stays behind
+
+
+def test_odd_trials_do_not_keep_a_sweep_from_its_pictures(tmp_path: Path):
+    odd = [
+        SweepPoint(name="none", settings={"a": 1}, value=None, finished=False),
+        SweepPoint(name="nan", settings={"a": 2}, value=math.nan, finished=False),
+        SweepPoint(name="missing", settings={"a": None}, value=2.0, finished=True),
+        SweepPoint(name="text", settings={"a": "b"}, value=1.0, finished=True, curve=[(1, math.inf)]),
+    ]
+    assert len(plot_sweep(odd, "eval/f1", "maximize", tmp_path)) == 3
+
+
+def test_a_trial_gets_one_picture_and_none_without_a_loss(tmp_path: Path):
+    rows = [
+        {"step": step, "metrics": {"train/loss": 1 / step, "train/learning_rate": 0.1, "eval/loss": 2 / step}}
+        for step in range(1, 9)
+    ]
+    attempts = [{"event": "start"}, {"event": "end", "steps": 4}, {"event": "start"}]
+    path = tmp_path / "trial.png"
+    assert plot_trial(rows, attempts, "a trial", path) == path
+    assert path.read_bytes().startswith(PNG)
+    assert (
+        plot_trial([{"step": 1, "metrics": {"train/loss": math.nan}}], [], "x", tmp_path / "no.png") is None
+    )
+    assert not (tmp_path / "no.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([1e-4, 1e-3, 2e-3, 3e-2], "log"),
+        ([0.003, 0.09, 0.12, 0.1, 0.14, 0.066, 0.15], "linear"),  # uniform, by chance over a decade
+        ([0.1, 0.2, 0.3], "linear"),
+        ([0.0, 0.1, 0.1], "category"),
+        ([64, 96, 64], "category"),
+        (["cosine", "wsd"], "category"),
+        ([True, False], "category"),
+        ([None, 1.0], "category"),
+    ],
+)
+def test_an_axis_suits_its_values(values: list, kind: str):
+    assert scale_of(values).kind == kind
+
+
+def test_positions_on_a_log_axis_go_by_ratio():
+    scale = scale_of([1e-4, 1e-3, 3e-3, 1e-2])
+    assert scale.fraction(1e-3, 1e-4, 1e-2) == pytest.approx(0.5)
+    assert scale.fraction(1e-3, 1e-3, 1e-3) == 0.5
+
+
+def test_numbers_are_written_as_people_write_them():
+    written = [label(value) for value in (3e-4, 0.15, 64, True, "wsd", 0.0)]
+    assert written == [
+        "3e-04",
+        "0.15",
+        "64",
+        "true",
+        "wsd",
+        "0",
+    ]
+
+
+def test_one_diverged_trial_does_not_flatten_the_others():
+    low, high = readable_limits([3.0, 3.1, 3.2, 3.3, 900.0])
+    assert low < 3.0 and 3.3 < high < 5
+    assert readable_limits([2.0])[0] < 2.0 < readable_limits([2.0])[1]
+
+
+def test_importance_finds_the_setting_that_matters_and_needs_eight_trials():
+    settings = [{"matters": n / 16, "noise": (n * 7) % 16, "constant": 1} for n in range(16)]
+    values = [row["matters"] for row in settings]
+    shares = importance(settings, values)
+    assert shares is not None and set(shares) == {"matters", "noise"}
+    assert shares["matters"] > 0.8 and sum(shares.values()) == pytest.approx(1.0)
+    assert importance(settings[:7], values[:7]) is None
+    assert importance([{"a": 1}] * 9, [1.0] * 9) is None
