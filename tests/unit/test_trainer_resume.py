@@ -37,11 +37,20 @@ def attempt(
 
 @pytest.mark.parametrize(
     "precision,changes,stride",
-    [("fp32", {}, 1), ("bf16", {}, 2), ("bf16", {"gradient_accumulation": 1}, 2), ("fp32", PATIENT, 3)],
-    ids=["fp32", "bf16", "bf16-k1", "patience"],
+    [
+        ("fp32", {}, 3),
+        ("bf16", {}, 5),
+        ("bf16", {"gradient_accumulation": 1}, 3),
+        ("fp32", PATIENT, 7),
+        pytest.param("fp32", {}, 1, marks=pytest.mark.slow),
+        pytest.param("bf16", {}, 1, marks=pytest.mark.slow),
+        pytest.param("bf16", PATIENT, 1, marks=pytest.mark.slow),
+    ],
+    ids=["fp32", "bf16", "bf16-k1", "patience", "fp32-all", "bf16-all", "patience-all"],
 )
 def test_stopped_at_any_poll_and_resumed_equals_uninterrupted(tmp_path, precision, changes, stride):
-    """Polls are before each step, between micro-batches and between evaluation batches."""
+    """Polls are before each step, between micro-batches and between evaluation batches; every kind is met,
+    and by the slow cases every single one."""
     settings = case_settings(precision, **changes)
     whole_trial, whole = attempt(tmp_path / "whole", settings)
     assert whole["outcome"] == (Outcome.EARLY_STOPPED if changes is PATIENT else Outcome.FINISHED)
@@ -59,7 +68,7 @@ def test_stopped_at_any_poll_and_resumed_equals_uninterrupted(tmp_path, precisio
 def test_killed_at_any_poll_and_resumed_equals_uninterrupted(tmp_path):
     settings = case_settings("fp32")
     whole_trial, whole = attempt(tmp_path / "whole", settings)
-    for poll in range(1, whole_trial.polls + 1, 2):
+    for poll in range(1, whole_trial.polls + 1, 3):
         directory = tmp_path / f"kill-{poll}"
         trial = DirectoryTrial(directory, kill_at=poll)
         with pytest.raises(Killed):
