@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,19 @@ from transformer_e2e.errors import ConfigError, nearest
 
 # Programs whose parameters are our settings; a spec may run any other program.
 OWN_PROGRAM = "transformer_e2e.scripts.train"
+_NOTHING_TO_START = (
+    "neither program nor command: an agent has nothing to start; our trials need "
+    f'command: ["${{env}}", "${{interpreter}}", "-m", {OWN_PROGRAM}, "${{args}}"]'
+)
 Json = dict[str, Any]
 
 
-def load_spec(path: Path) -> Json:
-    """The sweep in `path`. Raises ConfigError with every problem, or with the nearest file's name."""
-    from transformer_e2e.search.spec import problems
+def load_spec(path: Path, say: Callable[[str], None] = print) -> Json:
+    """The sweep in `path`; what is odd about it is said.
+
+    Raises ConfigError with every problem, or with the nearest file's name.
+    """
+    from transformer_e2e.search.spec import problems, warnings
 
     try:
         spec = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -34,7 +42,10 @@ def load_spec(path: Path) -> Json:
         raise ConfigError(
             f"{path} holds {type(spec).__name__}, not a sweep: it needs the keys method and parameters"
         )
-    ConfigError.raise_if([*problems(spec), *setting_problems(spec)], title=str(path))
+    nothing = [] if spec.get("program") or spec.get("command") else [_NOTHING_TO_START]
+    ConfigError.raise_if([*problems(spec), *nothing, *setting_problems(spec)], title=str(path))
+    for warning in warnings(spec):
+        say(f"warning: {path}: {warning}")
     return spec
 
 

@@ -62,11 +62,16 @@ class Users:
         self._seen = False
 
     def are_gone(self) -> bool:
-        """Whether nobody uses the server any more: the last user left, or none came within a minute."""
+        """Whether nobody uses the server any more: the last user left, or none came within a minute.
+
+        Once this is true, no new user can take the lock before this process has ended.
+        """
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._seen = True
             return False
+        if self._seen or time.monotonic() - self._started > FIRST_USER_PATIENCE:
+            return True  # still holding the lock: who comes now waits, and then starts a server of its own
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        return self._seen or time.monotonic() - self._started > FIRST_USER_PATIENCE
+        return False
