@@ -9,7 +9,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Fault = Callable[[str, str], str | None]  # (method, path) -> "503", "truncate", "corrupt", or None
+Fault = Callable[[str, str], str | None]  # (method, path) -> "503", "truncate", "corrupt", "hang", or None
 
 
 class FaultyProxy:
@@ -18,6 +18,7 @@ class FaultyProxy:
     def __init__(self, target: str, fault: Fault) -> None:
         self.target, self.fault = target, fault
         self.injected = 0
+        self.closing = threading.Event()
         self._server = _QuietServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -26,6 +27,7 @@ class FaultyProxy:
         return self
 
     def __exit__(self, *_: Any) -> None:
+        self.closing.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -39,6 +41,8 @@ class FaultyProxy:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 fault = proxy.fault(self.command, self.path)
                 proxy.injected += fault is not None
+                if fault == "hang":
+                    proxy.closing.wait()
                 status, headers, content = (503, {}, b"") if fault == "503" else self.ask(body)
                 if fault == "corrupt":
                     content = bytes([content[0] ^ 1]) + content[1:]

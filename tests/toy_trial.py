@@ -35,9 +35,9 @@ class Toy:
     eval_interval: int = 4
     seed: int = 1
     slow: float = 0.0  # seconds a step
+    slow_start: float = 0.0  # seconds of imports and data before training
     kill_at_step: int | None = None  # SIGKILL before this step's row is logged
     kill_after: str | None = None  # SIGKILL after this part of publishing, see FAULTS
-    marker: str | None = None  # file made when training begins
     diverges: bool = False
     fails: str | None = None  # "bug" or "data"
     payload: int = 1000  # bytes of the model
@@ -73,8 +73,7 @@ def work(toy: Toy, trial: Trial) -> Result:
     """Add up the losses; exactness of a resume shows in the sum."""
     if toy.fails == "data":
         raise DataError("the corpus is not there; train on another one")
-    if toy.marker:
-        Path(toy.marker).touch()
+    time.sleep(toy.slow_start)
     state = {"step": 0, "sum": 0.0}
     trial.restore(lambda place: state.update(json.loads((place / "sum.json").read_text())))
 

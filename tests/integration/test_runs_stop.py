@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faulty_proxy import FaultyProxy
 from tests.integration.sweep_driver import PROJECT, Sweep, ask
 from tests.integration.trial_driver import ToyProcess, Trials, wait_until
 from tests.serving import ServerProcess
@@ -166,6 +167,50 @@ def test_sigterm_is_judged_without_a_server_too(wandb_server: ServerProcess, tmp
     assert process.end() == 143, process.errors
     assert time.monotonic() - began < 29  # the agent's SIGKILL comes after 30
     assert trials.checkpoints(toy)
+
+
+def test_a_signal_during_imports_and_data_ends_the_trial_at_once(trials: Trials) -> None:
+    toy = trials.toy(seed=206, slow_start=40.0)
+    process = trials.start(toy)
+    wait_until(lambda: trials.directory(toy).joinpath("attempts.jsonl").exists(), "the work begins")
+    time.sleep(0.5)
+    process.signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert process.end() == 143, process.errors
+    assert time.monotonic() - began < 15
+    assert trials.record(toy) is None
+
+
+def test_a_signal_during_the_upload_leaves_it_to_the_next_start(trials: Trials) -> None:
+    toy = trials.toy(seed=207)
+
+    def hang(method: str, path: str) -> str | None:
+        return "hang" if method == "PUT" and path.startswith("/blobs/") else None
+
+    with FaultyProxy(trials.server.url, hang) as proxy:
+        process = trials.start(toy, WANDB_BASE_URL=proxy.url)
+        wait_until(lambda: trials.record(toy) is not None and proxy.injected, "the upload hangs")
+        process.signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert process.end() == 143, process.errors
+        assert time.monotonic() - began < 25
+    record = trials.record(toy)
+    assert record is not None and record.status == "trained" and trials.checkpoints(toy)
+    trials.run(toy, code=0)
+    record = trials.record(toy)
+    assert record is not None and record.status == "cleaned"
+    trials.assert_each_row_once(toy)
+
+
+@pytest.mark.slow
+def test_the_stop_button_alone_reaches_a_trial(trials: Trials) -> None:
+    toy = trials.toy(seed=208, slow=0.5, steps=120)
+    trial = SweepTrial(trials, toy)
+    trial.request_stop(trials)
+    assert trial.process.end() == 0, trial.process.errors
+    record = trials.record(toy)
+    assert record is not None and record.outcome == "pruned"
+    assert trial.state == "killed"
 
 
 def test_a_signal_before_training_leaves_nothing_half_made(trials: Trials) -> None:
