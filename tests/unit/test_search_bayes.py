@@ -111,16 +111,23 @@ def test_the_model_finds_the_bowl_that_chance_does_not() -> None:
 @pytest.mark.parametrize(
     "broken", [("failed", None), ("crashed", None), ("finished", math.nan), ("killed", math.inf)]
 )
-def test_broken_trials_steer_the_search_away(broken: tuple[str, float | None]) -> None:
-    """All below 7e-4 broke, close to the best rate of 1e-3: later points keep to the other side."""
+def test_a_broken_trial_counts_as_the_worst_value_seen(broken: tuple[str, float | None]) -> None:
+    ledger = history(10)
+    worst = max(trial.value or 0.0 for trial in ledger)
+    extra = history(11)[10].params
+    counted = suggest(SPEC, [*ledger, Observation(extra, "finished", worst)], seed=2)
+    assert suggest(SPEC, [*ledger, Observation(extra, *broken)], seed=2) == counted
+    assert suggest(SPEC, [*ledger, Observation(extra, "killed")], seed=2) != counted
+
+
+def test_a_diverged_value_does_not_blind_the_model() -> None:
+    """Where some trials end at 1000, the bowl between the others is still found."""
     ledger = [
-        Observation(trial.params, *broken) if trial.params["lr"] < 7e-4 else trial for trial in history(24)
+        Observation(trial.params, "finished", 1000.0) if trial.params["lr"] > 2e-2 else trial
+        for trial in history(16)
     ]
-    for _ in range(2):
-        params = suggest(SPEC, ledger, seed=2)
-        check(params)
-        assert params is not None and params["lr"] > 2e-4
-        ledger.append(Observation(params, "finished", loss(params)))
+    params = suggest(SPEC, ledger, seed=2)
+    assert params is not None and abs(math.log10(params["lr"]) + 3) < 0.5
 
 
 def test_maximize_is_minimize_of_the_negative() -> None:

@@ -62,6 +62,12 @@ def test_strict_judges_the_value_at_the_bracket_and_lenient_the_best_so_far() ->
     assert to_stop(spec_of(min_iter=2, strict=False), curves) == []
 
 
+def test_what_comes_after_the_last_bracket_reached_is_not_judged() -> None:
+    curves = [Curve("x", "finished", [5, 3, 3]), Curve("y", "killed", [5, 2, 2]), running("z", 5, 1, 99)]
+    assert to_stop(spec_of(min_iter=2), curves) == []
+    assert to_stop(spec_of(min_iter=3), curves) == ["z"]
+
+
 def test_a_diverged_trial_is_stopped_and_equal_ones_are_not() -> None:
     curves = [running("a", 1.0), running("b", 1.0), running("c", math.nan), running("d", math.inf)]
     assert to_stop(spec_of(min_iter=1), curves) == ["c", "d"]

@@ -34,6 +34,11 @@ def test_random_depends_on_seed_and_number_only() -> None:
     assert suggest(spec, history, seed=3) != suggest(spec, history[:6], seed=3)
 
 
+def test_parameters_of_one_range_are_drawn_apart() -> None:
+    params = suggest(spec_of(a={"min": 0.0, "max": 1.0}, b={"min": 0.0, "max": 1.0}), [], seed=1)
+    assert params is not None and params["a"] != params["b"]
+
+
 def test_adding_a_parameter_does_not_change_the_draws_of_the_others() -> None:
     one = suggest(spec_of(a={"min": 0.0, "max": 1.0}), [], seed=1)
     two = suggest(spec_of(a={"min": 0.0, "max": 1.0}, b={"value": 2}), [], seed=1)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from transformer_e2e.search.axis import Axis, Choices, Continuous, Multiples
+from transformer_e2e.search.axis import Axis
+from transformer_e2e.search.choices import Choices
+from transformer_e2e.search.curves import Continuous
+from transformer_e2e.search.multiples import Multiples
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from transformer_e2e.errors import nearest
-from transformer_e2e.search.axis import identity, multiples_between
+from transformer_e2e.search.choices import identity
 from transformer_e2e.search.distributions import (
     DISTRIBUTIONS,
     EXPONENTS,
@@ -18,6 +18,7 @@ from transformer_e2e.search.distributions import (
     VALUES_OF_LOG,
     Path,
 )
+from transformer_e2e.search.multiples import multiples_between
 from transformer_e2e.search.numerals import is_number
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
