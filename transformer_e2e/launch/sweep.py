@@ -80,6 +80,7 @@ def _wandb(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
             stderr=subprocess.STDOUT,
             text=True,
             timeout=SECONDS,
+            start_new_session=True,  # Ctrl-C is for us: a sweep is made or not, never half
         )
     except subprocess.TimeoutExpired:
         server = environment.get("WANDB_BASE_URL", "W&B")
