@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving import REPOSITORY
+from tests.serving import REPOSITORY, ServerProcess
 from tests.sweep_command import SweepCommand
 from tests.training import TINY, Workplace
 
@@ -157,3 +157,29 @@ def test_a_bad_sweep_file_is_refused_with_every_problem_before_anything_starts(c
 def test_offline_mode_is_refused_since_a_sweep_needs_a_server(command: SweepCommand):
     assert command.start("sweeps/quickstart.yaml", WANDB_MODE="offline").wait() == 2
     assert "WANDB_MODE=offline" in command.output
+
+
+def test_a_wandb_that_does_not_answer_or_accept_the_key_is_said_at_once(
+    command: SweepCommand, wandb_server: ServerProcess
+):
+    other = {"WANDB_BASE_URL": wandb_server.url, "WANDB_API_KEY": "k" * 40}
+    assert command.start("sweeps/quickstart.yaml", **other).wait() == 2
+    assert "does not accept the API key" in command.output
+    wandb_server.stop()
+    assert command.start("sweeps/quickstart.yaml", **other).wait() == 2
+    assert "cannot be reached" in command.output
+    assert "embedded" not in command.output
+
+
+def test_the_users_own_wandb_is_used_when_one_is_configured(
+    command: SweepCommand, wandb_server: ServerProcess
+):
+    spec = command.spec(parameters={"seed": {"values": [1]}})
+    own = {"WANDB_BASE_URL": wandb_server.url, "WANDB_API_KEY": wandb_server.api_key, "WANDB_PROJECT": "mine"}
+    own |= {"WANDB_DIR": str(command.folder / "home")}
+    command.folder = command.folder / "own"  # the fixture's server has the folder `server`
+    command.folder.mkdir()
+    assert command.start(str(spec), "--agents", "1", "--no_sample", **own).wait() == 0, command.output
+    assert command.sweep().startswith("local/mine/")
+    assert wandb_server.url in command.output
+    assert not (command.folder / "server").exists()

@@ -28,7 +28,7 @@ from transformer_e2e.launch.spec import load_spec, metric_of, searched
 from transformer_e2e.launch.sweep import SweepPath, create_sweep, set_state
 from transformer_e2e.launch.trials import Progress, TrialRow, finished_best, progress, rows_of
 from transformer_e2e.launch.watch import Lookout, Watch
-from transformer_e2e.runs.tracker_connection import is_online
+from transformer_e2e.runs.tracker_connection import Connection, is_online
 from transformer_e2e.runs.tracker_queries import sweep_state
 
 DEFAULT_PROJECT = "transformer-e2e"
@@ -84,6 +84,8 @@ def run_sweep(order: SweepOrder) -> int:
     with Interrupts() as interrupts, connected(order.root) as server:
         if server:
             print(f"no W&B is configured: using the embedded server at {server.url}, data in {order.root}/")
+        else:
+            Connection.configured().viewer(seconds=15.0)  # `wandb` itself tries a wrong address for minutes
         sweep = _create(order, spec) if spec is not None else _existing(order)
         root = order.root if server else None
         print(f"sweep {sweep.path}" + (f"  {sweep.path.url}" if sweep.path.url else ""), flush=True)
@@ -125,8 +127,6 @@ def _create(order: SweepOrder, spec: dict[str, Any]) -> _Sweep:
 
 def _existing(order: SweepOrder) -> _Sweep:
     """The sweep that `--sweep` names, running again if it was paused."""
-    from transformer_e2e.runs.tracker_connection import Connection
-
     entity = order.entity or os.environ.get("WANDB_ENTITY")
     if (order.sweep or "").count("/") < 2 and entity is None:
         entity = Connection.configured().viewer()
