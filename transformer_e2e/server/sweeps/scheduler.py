@@ -50,7 +50,6 @@ class Scheduler:
                 if entry.run_name not in alive and not entry.may_be_lost(self._started):
                     store.end_unreported(tx, entry.run_id)
         sweep_id = agent["sweep_id"]
-        self._finish_if_complete(sweep_id)
         interval = self._timings.early_termination
         pruning.look(self._db, self._results, self._lanes.of(sweep_id), sweep_id, interval=interval)
         with self._db.read() as conn:
