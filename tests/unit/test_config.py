@@ -151,7 +151,7 @@ def test_search_keys_become_a_sweep_spec() -> None:
     names = resolved.settings.flat()
     spec = sweep_spec(resolved.search, names, config=SHIPPED, fixed={"max_steps": 5})
     assert spec["method"] == "random" and spec["run_cap"] == 6
-    assert spec["parameters"]["batch_size"] == {"values": [8, 16]}
+    assert spec["parameters"]["batch_size"] == {"values": [4, 8]}
     assert spec["parameters"]["learning_rate"]["distribution"] == "log_uniform_values"
     assert "--max_steps=5" in spec["command"] and spec["command"][-1] == "${args}"
 

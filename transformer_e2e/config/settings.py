@@ -64,10 +64,10 @@ class ModelSettings:
 class TrainSettings:
     """The optimisation: what is done at each step, and for how many."""
 
-    batch_size: int = option(16, "sequences in one forward pass", minimum=1)
+    batch_size: int = option(8, "sequences in one forward pass", minimum=1)
     gradient_accumulation: int = option(1, "forward passes summed into one optimizer step", minimum=1)
-    max_steps: int = option(400, "optimizer steps to train for", minimum=1)
-    learning_rate: float = option(2e-3, "peak learning rate of AdamW", above=0)
+    max_steps: int = option(800, "optimizer steps to train for", minimum=1)
+    learning_rate: float = option(4e-3, "peak learning rate of AdamW", above=0)
     schedule: str = option("cosine", "learning rate after the warm-up", choices=SCHEDULES)
     warmup_steps: int = option(40, "steps of linear warm-up from 0", minimum=0)
     min_lr_ratio: float = option(
