@@ -9,7 +9,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Fault = Callable[[str, str], str | None]  # (method, path) -> "503", "truncate", "corrupt", "hang", or None
+Fault = Callable[[str, str], str | None]  # (method, path) -> "404", "503", "truncate", "corrupt", "hang"
 
 
 class FaultyProxy:
@@ -43,7 +43,8 @@ class FaultyProxy:
                 proxy.injected += fault is not None
                 if fault == "hang":
                     proxy.closing.wait()
-                status, headers, content = (503, {}, b"") if fault == "503" else self.ask(body)
+                refused = fault in ("404", "503")
+                status, headers, content = (int(fault or 0), {}, b"") if refused else self.ask(body)
                 if fault == "corrupt":
                     content = bytes([content[0] ^ 1]) + content[1:]
                 self.send_response(status)

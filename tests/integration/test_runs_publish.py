@@ -99,3 +99,20 @@ def test_without_upload_and_with_keep_local_the_weights_stay(trials: Trials) -> 
         assert record is not None and record.status == status
         assert trials.checkpoints(toy) == ["step-00000008", "step-00000004"]
         assert len(trials.artifact_versions(toy)) == versions
+
+
+def test_rows_that_the_client_gave_up_are_sent_at_the_next_start(trials: Trials) -> None:
+    toy = trials.toy()
+
+    def lose(method: str, path: str) -> str | None:
+        return "404" if path.endswith("/file_stream") else None  # the client takes it for a deleted run
+
+    with FaultyProxy(trials.server.url, lose) as proxy:
+        trials.run(toy, code=0, WANDB_BASE_URL=proxy.url)
+    assert trials.wandb_run(toy).history_rows == 0
+    record = trials.record(toy)
+    assert record is not None and (record.status, record.history_sent) == ("cleaned", False)
+    trials.run(toy, code=0)
+    record = trials.record(toy)
+    assert record is not None and record.history_sent
+    trials.assert_each_row_once(toy)

@@ -132,3 +132,10 @@ def test_a_full_disk_keeps_the_older_checkpoint_and_says_how_much_is_missing(off
     assert offline.checkpoints(toy) == ["step-00000002"]
     assert not list(offline.directory(toy).glob(".staging-*"))
     offline.run(toy, code=0)
+
+
+def test_a_project_that_is_a_path_is_refused_before_anything_is_made(offline: Trials) -> None:
+    toy = offline.toy(life={"entity": "a/b"})
+    process = offline.run(toy, code=2)
+    assert "entity 'a/b' cannot be a name on W&B" in process.errors
+    assert left_behind(offline, toy) == []

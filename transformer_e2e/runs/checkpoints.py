@@ -67,17 +67,17 @@ class CheckpointStore:
             fill(staging)
             write_manifest(staging, step=step, rows=rows, best=best, metric=metric)
 
-        newest = self._newest_size()
-        with explain_full_disk(self.directory, needed=newest):
-            staging = stage_directory(self.directory / _name(step), fill_and_seal)
-        try:
-            self._publish(staging, self.directory / _name(step))
-        except BaseException:
-            remove(staging)
-            raise
-        self._link("latest", _name(step))
-        if best:
-            self._link("best", _name(step))
+        target = self.directory / _name(step)
+        with explain_full_disk(self.directory, needed=self._newest_size()):
+            staging = stage_directory(target, fill_and_seal)
+            try:
+                self._publish(staging, target)
+            except BaseException:
+                remove(staging)
+                raise
+            self._link("latest", target.name)
+            if best:
+                self._link("best", target.name)
         self._drop_old()
 
     def restore(self, load: Callable[[Path], None]) -> Checkpoint | None:

@@ -16,7 +16,7 @@ from transformer_e2e.runs.completion import Ending, Record
 from transformer_e2e.runs.conclusion import Conclusion, Leaving
 from transformer_e2e.runs.config_file import check_config, keep_wandb_run_id, wandb_run_id
 from transformer_e2e.runs.identity import check_name
-from transformer_e2e.runs.journal import JOURNAL_NAME, Journal
+from transformer_e2e.runs.journal import JOURNAL_NAME, Journal, read_journal
 from transformer_e2e.runs.live_trial import LiveTrial
 from transformer_e2e.runs.lock import TrialLock
 from transformer_e2e.runs.outcome import ExitCode, Outcome
@@ -185,7 +185,7 @@ class Passage:
 
     def _leave(self, session: Session, leaving: Leaving) -> int:
         sent = session.finish(leaving.wandb_exit_code, seconds=leaving.finish_seconds)
-        if sent:
+        if sent and session.holds(len(read_journal(self._spec.directory))):
             completion.note_history_sent(
                 self._spec.root, self._spec.run_id, wandb_run=session.path, url=session.url
             )

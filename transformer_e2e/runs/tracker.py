@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from transformer_e2e.errors import TrackerError
 from transformer_e2e.runs.background import Overdue, in_background
 from transformer_e2e.runs.tracker_connection import Connection, Denied, Refused, Unreachable, is_online
-from transformer_e2e.runs.tracker_queries import BEST_PREFIX, Intent, stop_intent
+from transformer_e2e.runs.tracker_queries import BEST_PREFIX, Intent, rows_held, stop_intent
 
 if TYPE_CHECKING:
     import wandb
@@ -23,6 +23,7 @@ X_AXIS = "train/global_step"
 _INIT_SECONDS = 90.0  # W&B's own default for WANDB_INIT_TIMEOUT
 _FINISH_SECONDS = 60.0
 _RETRY_SECONDS = 1.0
+_NO_PART_OF_A_NAME = set("/\\#?%:")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +87,7 @@ class Session:
         return stop_intent(self.connection, entity=self.run.entity, project=self.run.project, run=self.run.id)
 
     def finish(self, exit_code: int, *, seconds: float) -> bool:
-        """Send what is left and close, within about `seconds`; False (and said) if not everything arrived."""
+        """Send what is left and close, within about `seconds`; False (and said) if that failed."""
         try:
             in_background(lambda: self.run.finish(exit_code=exit_code), seconds=seconds)
         except (Overdue, TimeoutError):
@@ -97,7 +98,16 @@ class Session:
             )
         except Exception as error:
             self._complain(error)
-        return self.online and not self._broken
+        return not self._broken
+
+    def holds(self, rows: int) -> bool:
+        """Whether W&B says that it has at least `rows` rows; False without an answer. For after `finish`.
+
+        Asked, because the client ends without an error after an upload that it has given up.
+        """
+        if self.connection is None:
+            return False
+        return rows_held(self.connection, *self.path.split("/")) >= rows
 
     def _feed(self, call: Callable[[], object]) -> None:
         if self._broken:
@@ -125,6 +135,7 @@ def open_session(
     W&B refuses the key, cannot be reached for WANDB_INIT_TIMEOUT seconds (default 90; a server that is
     being restarted is waited for), or refuses the run. Nothing is left behind then but, perhaps, the run.
     """
+    _check_place(project=request.project, entity=request.entity)
     connection = reach(say) if is_online() else None
     import wandb
 
@@ -150,6 +161,16 @@ def open_session(
     run.define_metric(X_AXIS)
     run.define_metric("*", step_metric=X_AXIS)
     return Session(run, connection, say)
+
+
+def _check_place(**names: str | None) -> None:
+    """Raise TrackerError for a project or entity that cannot be a part of an address."""
+    for kind, name in names.items():
+        if name is not None and (not name or set(name) & _NO_PART_OF_A_NAME):
+            raise TrackerError(
+                f"{kind} {name!r} cannot be a name on W&B: it must not be empty or hold any of "
+                f"{' '.join(sorted(_NO_PART_OF_A_NAME))}"
+            )
 
 
 def reach(say: Callable[[str], None]) -> Connection:

@@ -46,6 +46,12 @@ query StopIntent($project: String!, $entity: String, $run: String!) {
 }"""
 
 
+_ROWS = """
+query RowsHeld($project: String!, $entity: String, $run: String!) {
+  project(name: $project, entityName: $entity) { run(name: $run) { historyLineCount } }
+}"""
+
+
 @dataclass(frozen=True)
 class RunView:
     """One W&B run as it stands on the server."""
@@ -149,6 +155,15 @@ def stop_intent(connection: Connection, *, entity: str, project: str, run: str) 
     except TrackerError:
         return Intent.UNKNOWN
     return judge_stop((data.get("project") or {}).get("run"))
+
+
+def rows_held(connection: Connection, entity: str, project: str, run: str) -> int:
+    """How many history rows W&B has of a run; 0 without an answer within 5 seconds. Never raises."""
+    try:
+        data = connection.query(_ROWS, {"entity": entity, "project": project, "run": run})
+        return int(data["project"]["run"]["historyLineCount"])
+    except (TrackerError, KeyError, TypeError, ValueError):
+        return 0
 
 
 def judge_stop(run: Mapping[str, Any] | None) -> Intent:
