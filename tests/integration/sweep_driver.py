@@ -124,6 +124,20 @@ class Agent:
         return command
 
 
+def grid(count: int, **more: Any) -> dict[str, Any]:
+    return {"method": "grid", "program": "t.py", "parameters": {"x": {"values": list(range(count))}}, **more}
+
+
+def finish(sweep: Sweep, run: str) -> None:
+    assert sweep.post(run, complete=True, exitcode=0).status == 200
+
+
+def children_of(process: int | str) -> set[int]:
+    """Process ids of a process's children; the server has one a sweep that searches."""
+    lists = Path(f"/proc/{process}/task").glob("*/children")
+    return {int(child) for path in lists for child in path.read_text().split()}
+
+
 def view(server: Any, sweep: str, project: str = PROJECT) -> dict[str, Any]:
     """The sweep as clients see it, `runs` and `agents` as lists."""
     found: dict[str, Any] = ask(server, SWEEP, sweep=sweep, project=project)["project"]["sweep"]
