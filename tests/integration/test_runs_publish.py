@@ -33,7 +33,13 @@ def test_a_trial_killed_after_every_part_of_publishing_ends_with_one_proven_arti
 
 
 @pytest.mark.parametrize(
-    ("kind", "method"), [("503", "PUT"), ("truncate", "GET"), ("corrupt", "GET"), ("503", "GET")]
+    ("kind", "method"),
+    [
+        ("corrupt", "GET"),
+        pytest.param("503", "PUT", marks=pytest.mark.slow),
+        pytest.param("503", "GET", marks=pytest.mark.slow),
+        pytest.param("truncate", "GET", marks=pytest.mark.slow),
+    ],
 )
 def test_a_failing_transfer_keeps_the_local_files_and_the_next_start_uploads(
     trials: Trials, kind: str, method: str
