@@ -41,6 +41,8 @@ def run(db: Database, run_id: int) -> sqlite3.Row:
         (True, 0, 0, "killed"),
         (True, 0, 143, "killed"),
         (True, 1, 1, "killed"),
+        (False, 0, 255, "killed"),
+        (False, 1, 255, "preempted"),
     ],
 )
 def test_intent_comes_before_the_exit_code(

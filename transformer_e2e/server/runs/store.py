@@ -18,6 +18,7 @@ from transformer_e2e.server.wire import Refusal
 STATES = ("pending", "running", "preempting", "preempted", "finished", "failed", "crashed", "killed")
 LIVE = frozenset({"pending", "running", "preempting"})  # something may still happen to these
 STOP_REASONS = ("pruned", "cancelled", "stopped")
+INTERRUPTED_EXIT_CODE = 255  # what wandb's client reports when its program was ended by Ctrl-C
 
 _SELECT = """
     SELECT runs.*, projects.name AS project_name, projects.entity AS entity_name, sweeps.name AS sweep_name
@@ -155,12 +156,14 @@ def end_state(run: Mapping[str, Any] | sqlite3.Row, exit_code: int) -> str:
     """What a run that ended with `exit_code` is: recorded intent first, the code last.
 
     A stop that was asked for makes it killed even when the trial ended well; preempting and a code other
-    than 0 make it preempted.
+    than 0 make it preempted. A client that was interrupted by Ctrl-C reports 255.
     """
     if run["stop_requested"]:
         return "killed"
     if run["preempting"] and exit_code != 0:
         return "preempted"
+    if exit_code == INTERRUPTED_EXIT_CODE:
+        return "killed"
     return "finished" if exit_code == 0 else "failed"
 
 
