@@ -1,7 +1,7 @@
 """How long `manage_completed_runs.py list` takes with many records, against Python's own start.
 
 example:
-  python benchmarks/list_records.py --records 1000
+  python -m benchmarks.list_records --records 1000
 """
 
 from __future__ import annotations

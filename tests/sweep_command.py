@@ -67,10 +67,10 @@ class SweepCommand:
     def output(self) -> str:
         return self.output_path.read_text()
 
-    def wait(self) -> int:
+    def wait(self, patience: float = PATIENCE) -> int:
         assert self.process is not None
         try:
-            return self.process.wait(PATIENCE)
+            return self.process.wait(patience)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise AssertionError(f"the command did not end:\n{self.output}") from None

@@ -11,11 +11,26 @@ from typing import Any
 
 import pytest
 
-from tests.serving import REPOSITORY, ServerProcess
+from tests.serving import REPOSITORY, ServerProcess, run_client
 from tests.sweep_command import SweepCommand
 from tests.training import TINY, Workplace
+from transformer_e2e.launch.spec import load_spec
+from transformer_e2e.launch.sweep import create_sweep
 
 LASTING = {"steps": {"value": 50}, "slow": {"value": 0.1}}  # 5 s: long enough to be caught in the act
+
+COURSE_FILE = """
+program: transformer_e2e/scripts/train.py
+command: ["${env}", "${interpreter}", "-m", transformer_e2e.scripts.train, "${args}"]
+method: random
+metric: {name: eval/loss, goal: minimize}
+parameters:
+  learning_rate:
+    min: 1e-5
+    max: 1e-4
+  weight_decay:
+    values: [0.001, 0.01, 0.1]
+"""
 
 
 @pytest.fixture
@@ -45,7 +60,7 @@ def test_a_sweep_of_transformers_ends_with_table_pictures_sample_and_yardsticks(
     )
     text = spec.read_text().replace(f"  root:\n    value: {command.folder / 'trials'}\n", "")
     spec.write_text(text)  # a parameter of the toy trial only
-    before = set(REPOSITORY.iterdir())
+    before = {path.name for path in REPOSITORY.iterdir()}
 
     code = command.start(str(spec), "--agents", "2", "--prompt", "word").wait()
 
@@ -62,7 +77,21 @@ def test_a_sweep_of_transformers_ends_with_table_pictures_sample_and_yardsticks(
     pictures = command.folder / "plots" / command.sweep().rpartition("/")[2]
     assert {path.name for path in pictures.iterdir()} == {"curves.png", "settings.png", "parallel.png"}
     assert not command.processes()
-    assert set(REPOSITORY.iterdir()) == before  # no wandb/ and no logs/ beside the sources
+    caches = {".pytest_cache", ".mypy_cache", ".ruff_cache"}  # of this test run
+    assert {path.name for path in REPOSITORY.iterdir()} - before <= caches  # no wandb/, no logs/
+
+
+def test_a_course_file_whose_numbers_yaml_reads_as_texts_is_taken(
+    shared_server: ServerProcess, tmp_path: Path
+) -> None:
+    """`wandb sweep` alone refuses it: it takes 1e-5 for a text, and asks for a distribution."""
+    path = tmp_path / "course.yaml"
+    path.write_text(COURSE_FILE)
+    created = create_sweep(load_spec(path), shared_server.env, project="course", entity=None)
+    script = "import json, sys, wandb; print(json.dumps(wandb.Api().sweep(sys.argv[1]).config['parameters']))"
+    parameters = json.loads(run_client(shared_server, script, str(created)))
+    assert parameters["learning_rate"] == {"min": 1e-5, "max": 1e-4, "distribution": "uniform"}
+    assert parameters["weight_decay"]["values"] == [0.001, 0.01, 0.1]
 
 
 def test_ctrl_c_ends_agents_then_server_and_the_sweep_can_go_on(command: SweepCommand):

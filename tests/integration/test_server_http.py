@@ -46,6 +46,23 @@ def test_secrets_are_readable_by_their_owner_only(shared_server: ServerProcess) 
         assert stat.S_IMODE((shared_server.root / name).stat().st_mode) == 0o600
 
 
+def test_the_two_exports_let_a_shell_in_and_show_no_key(wandb_server: ServerProcess) -> None:
+    lines = [line for line in wandb_server.log.splitlines() if line.startswith("export ")]
+    assert len(lines) == 2 and wandb_server.api_key not in wandb_server.log
+    script = "\n".join([*lines, 'echo "$WANDB_BASE_URL $WANDB_API_KEY"'])
+    said = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert said == [wandb_server.url, wandb_server.api_key]
+    assert stat.S_IMODE(wandb_server.root.stat().st_mode) == 0o700
+
+
+def test_the_links_that_the_client_prints_lead_to_a_page_without_data(shared_server: ServerProcess) -> None:
+    begin_run(shared_server, "secret-run")
+    for path in ("/", "/local/raw", "/local/raw/runs/secret-run", "/local/raw/sweeps/abcdefgh"):
+        with urllib.request.urlopen(shared_server.url + path, timeout=10) as answer:
+            page = answer.read().decode()
+        assert "embedded W&amp;B server" in page and "secret-run" not in page
+
+
 def test_signed_urls_permit_their_own_method_and_path_only(shared_server: ServerProcess) -> None:
     begin_run(shared_server, "r")
     put = upload_url(shared_server, "r", "deep/a b.txt")

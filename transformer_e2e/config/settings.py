@@ -86,7 +86,11 @@ class TrainSettings:
     )
     patience: int = option(0, "evaluations without a better loss before stopping; 0: never", minimum=0)
     seed: int = option(1, "of weights, dropout and data order", minimum=0, maximum=2**31 - 1)
-    precision: str = option("bf16", "matrix products in fp32, or under bf16 autocast", choices=PRECISIONS)
+    precision: str = option(
+        "fp32",
+        "fp32, or matrix products under bf16 autocast: quicker where the machine has bf16 instructions",
+        choices=PRECISIONS,
+    )
     threads: int = option(
         0,
         "CPU threads; 0: one for each core at the first start, kept by every later attempt (the count can "

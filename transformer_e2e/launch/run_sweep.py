@@ -119,10 +119,8 @@ def _checked(order: SweepOrder) -> SweepOrder:
 
 def _create(order: SweepOrder, spec: dict[str, Any]) -> _Sweep:
     project = order.project or os.environ.get("WANDB_PROJECT") or spec.get("project") or DEFAULT_PROJECT
-    if order.spec is None:
-        raise LaunchError("a new sweep needs its file")
     environment = with_own_python_first(os.environ)
-    return _Sweep(create_sweep(order.spec, environment, project=project, entity=order.entity), spec)
+    return _Sweep(create_sweep(spec, environment, project=project, entity=order.entity), spec)
 
 
 def _existing(order: SweepOrder) -> _Sweep:

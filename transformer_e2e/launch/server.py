@@ -78,7 +78,8 @@ def embedded_server(root: Path = DEFAULT_ROOT) -> Iterator[EmbeddedServer]:
     user was killed. Raises LaunchError when it cannot be started.
     """
     try:
-        log_path(root).parent.mkdir(parents=True, exist_ok=True)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)  # metrics and models are the owner's
+        log_path(root).parent.mkdir(exist_ok=True)
         users_fd = os.open(root / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise LaunchError(f"cannot use {root} as the server's folder: {error}; give another --root") from None

@@ -24,11 +24,11 @@ Json = dict[str, Any]
 
 
 def load_spec(path: Path, say: Callable[[str], None] = print) -> Json:
-    """The sweep in `path`; what is odd about it is said.
+    """The sweep in `path`, with numbers where YAML read texts such as 1e-5; what is odd about it is said.
 
     Raises ConfigError with every problem, or with the nearest file's name.
     """
-    from transformer_e2e.search.spec import problems, warnings
+    from transformer_e2e.search.spec import normalised, problems, warnings
 
     try:
         spec = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -46,7 +46,7 @@ def load_spec(path: Path, say: Callable[[str], None] = print) -> Json:
     ConfigError.raise_if([*problems(spec), *nothing, *setting_problems(spec)], title=str(path))
     for warning in warnings(spec):
         say(f"warning: {path}: {warning}")
-    return spec
+    return normalised(spec)
 
 
 def setting_problems(spec: Json) -> list[str]:

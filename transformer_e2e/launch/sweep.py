@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from transformer_e2e.errors import LaunchError
 
@@ -45,12 +49,18 @@ class SweepPath:
 
 
 def create_sweep(
-    spec: Path, environment: Mapping[str, str], *, project: str | None, entity: str | None
+    spec: Mapping[str, Any], environment: Mapping[str, str], *, project: str | None, entity: str | None
 ) -> SweepPath:
-    """Run `wandb sweep SPEC`. Raises LaunchError with the command's own words when it fails."""
+    """Run `wandb sweep` on `spec`, whose numbers are numbers: the command itself refuses `min: 1e-5`
+    without a distribution, because YAML reads a text there.
+
+    Raises LaunchError with the command's own words when it fails.
+    """
     options = [*(("--project", project) if project else ()), *(("--entity", entity) if entity else ())]
-    output = _wandb(["sweep", *options, str(spec)], environment)
-    return parse_created(output)
+    with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
+        path = Path(folder) / "sweep.yaml"
+        path.write_text(yaml.safe_dump(dict(spec), sort_keys=False), encoding="utf-8")
+        return parse_created(_wandb(["sweep", *options, str(path)], environment))
 
 
 def set_state(path: SweepPath, state: str, environment: Mapping[str, str]) -> None:

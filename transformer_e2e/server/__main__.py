@@ -71,7 +71,7 @@ def _serve(args: argparse.Namespace) -> None:
         raise LaunchError("; ".join(problems))
     root = args.root.resolve()
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)  # other people's eyes end here
         server_lock.take(root)
         api_key = auth.stored(root / "api_key", auth.new_key)
         secret = auth.stored(root / "url_secret", lambda: secrets.token_hex(32))

@@ -26,6 +26,7 @@ from transformer_e2e.server.artifacts.routes import artifact_routes
 from transformer_e2e.server.blobs import BlobStore, blob_routes
 from transformer_e2e.server.context import Context
 from transformer_e2e.server.db import Database
+from transformer_e2e.server.pages import page_routes
 from transformer_e2e.server.runs import file_transfer, filestream, silence
 from transformer_e2e.server.runs.resolvers import RESOLVERS as RUNS
 from transformer_e2e.server.settings import ServerSettings
@@ -65,6 +66,7 @@ def create_app(settings: ServerSettings) -> Starlette:
             *file_transfer.routes(db, blobs, partial(auth.check, settings=settings)),
             *blob_routes(blobs, partial(auth.check, settings=settings)),
             *artifact_routes(blobs, partial(auth.has_key, settings=settings)),
+            *page_routes(),
         ],
         exception_handlers={Exception: _internal_error},
     )

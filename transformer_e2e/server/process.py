@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import signal
 import socket
 import sqlite3
@@ -60,7 +61,7 @@ def serve(settings: ServerSettings, listener: socket.socket) -> None:
 
 async def _run(server: _Server, settings: ServerSettings, listener: socket.socket, url: str) -> None:
     server_lock.publish(settings.root, url)
-    print(f"export WANDB_BASE_URL={url}\nexport WANDB_API_KEY={settings.api_key}", flush=True)
+    print("\n".join(export_lines(url, settings)), flush=True)
     tasks = []
     if settings.until_unused:
         tasks.append(asyncio.create_task(server.end_when_unused(server_lock.Users(settings.root))))
@@ -70,6 +71,12 @@ async def _run(server: _Server, settings: ServerSettings, listener: socket.socke
         for task in tasks:
             task.cancel()
         server_lock.withdraw(settings.root)
+
+
+def export_lines(url: str, settings: ServerSettings) -> tuple[str, str]:
+    """What a shell needs to use this server. The key itself is left in its file: output ends up in logs."""
+    key_file = shlex.quote(str(settings.root / "api_key"))
+    return f"export WANDB_BASE_URL={url}", f"export WANDB_API_KEY=$(cat {key_file})"
 
 
 def _in_url(host: str) -> str:

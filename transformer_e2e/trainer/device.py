@@ -58,6 +58,28 @@ def keep_freed_memory() -> None:
         libc.mallopt(trim_threshold, size)
 
 
+def precision_advice(precision: str, device: torch.device) -> str | None:
+    """What to change so that this machine trains quicker; None: nothing.
+
+    Measured for a 5.3 M decoder on two cores: bf16 is twice as quick as fp32 where the processor has
+    instructions for it, and more than ten times slower where it has not.
+    """
+    if precision == "bf16" and not multiplies_bf16(device):
+        return (
+            f"this {device.type} has no bf16 instructions: --precision fp32 trains several times quicker here"
+        )
+    if precision == "fp32" and multiplies_bf16(device):
+        return f"this {device.type} has bf16 instructions: --precision bf16 trains quicker here"
+    return None
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether the device has instructions for bf16 products, rather than emulating them."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
+
+
 def products_in(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """The context in which a forward pass multiplies: `bf16` under autocast, `fp32` as it is."""
     if precision == "fp32":

@@ -16,7 +16,7 @@ from transformer_e2e.model.shape import ModelShape
 from transformer_e2e.runs.journal import read_journal
 from transformer_e2e.runs.spec import Result
 from transformer_e2e.runs.trial import Trial
-from transformer_e2e.trainer.device import prepare_process, resolve_device
+from transformer_e2e.trainer.device import precision_advice, prepare_process, resolve_device
 from transformer_e2e.trainer.evaluation import Evaluator
 from transformer_e2e.trainer.loop import Progress, resume, train
 from transformer_e2e.trainer.state import new_state
@@ -58,6 +58,8 @@ def train_language_model(
         f"{len(data.train):,} training tokens; "
         + ("starting at step 0" if step is None else f"resumed at step {step}")
     )
+    if advice := precision_advice(settings.train.precision, device):
+        say(advice)
     outcome = train(
         state,
         batches,
