@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import itertools
 import json
 import resource
@@ -92,7 +93,7 @@ class Writer(threading.Thread):
             part = {"offset": self.answered, "content": [line]}
             try:
                 status, _ = stream(self.server, self.run_name, {"files": {"wandb-history.jsonl": part}})
-            except (OSError, ValueError):  # the server is dead just now
+            except (OSError, ValueError, http.client.HTTPException):  # the server is dead just now
                 time.sleep(0.01)
                 continue
             assert status == 200
