@@ -6,6 +6,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 AGENTS ?= 2
+# Two files of tests at a time: most of them wait for processes, not for the processor.
+PARALLEL ?= -n 2 --dist loadfile
 SPEC ?= sweeps/quickstart.yaml
 # The agents' ${interpreter} is literally `python`: the project's own comes first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -26,10 +28,10 @@ sweep: setup  ## the main job: a real sweep of a Transformer, from the two wandb
 	$(BIN)/python -m transformer_e2e.scripts.sweep $(SPEC) --agents $(AGENTS)
 
 test: setup  ## all quick tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 test-slow: setup  ## the tests that take longer: kills, restarts, whole sweeps
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest $(PARALLEL) -m slow
 
 check: setup  ## style, lint and types
 	$(BIN)/ruff format --check .
