@@ -93,7 +93,8 @@ def single(settings: Settings, argv: Sequence[str]) -> int:
     with connected():
         code = run_trial(spec, lambda trial: work(trial, settings, say), say=say)
     if code == 0:
-        say(f"picture: {plot(spec, settings)}")
+        if picture := plot(spec, settings):
+            say(f"picture: {picture}")
         say(f'next: python scripts/manage_completed_runs.py status "{spec.run_id}"')
         say(f'      python -m transformer_e2e.scripts.generate --run_id "{spec.run_id}"')
     return code
@@ -108,14 +109,14 @@ def work(trial: Trial, settings: Settings, say: Callable[[str], None]) -> Result
         return train_language_model(trial, settings, say=say, on_progress=progress)
 
 
-def plot(spec: TrialSpec, settings: Settings) -> Path:
+def plot(spec: TrialSpec, settings: Settings) -> Path | None:
+    """The picture of what the trial logged; None if that is nothing."""
     from transformer_e2e.plots.trial import plot_trial
     from transformer_e2e.runs.attempts import read_attempts
     from transformer_e2e.runs.journal import read_journal
 
     path = Path(settings.run.plot_dir) / f"{spec.run_id}.png"
-    plot_trial(read_journal(spec.directory), read_attempts(spec.directory), spec.run_id, path)
-    return path
+    return plot_trial(read_journal(spec.directory), read_attempts(spec.directory), spec.run_id, path)
 
 
 def trial_spec(settings: Settings, argv: Sequence[str]) -> TrialSpec:
@@ -161,7 +162,7 @@ def sweep(resolved: Resolved, flags: Mapping[str, str], config: Path | None) -> 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{config.stem}-sweep.yaml"
         path.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
-        return run_sweep([str(path), *where])
+        return run_sweep([str(path), f"--plot_dir={resolved.settings.run.plot_dir}", *where])
 
 
 def print_settings(resolved: Resolved) -> None:
