@@ -19,19 +19,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, Python sees only scripts/
 
-from transformer_e2e.errors import UserError
+from transformer_e2e.errors import exit_code_of
 from transformer_e2e.runs import overview
 from transformer_e2e.runs.completion import records
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
-    try:
-        args.run(args)
-        return 0
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_code_of(lambda: args.run(args))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -63,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run_list(args: argparse.Namespace) -> None:
+def run_list(args: argparse.Namespace) -> int:
     found = records(args.checkpoint_dir)
     if args.json:
         for record in found:
@@ -72,15 +67,18 @@ def run_list(args: argparse.Namespace) -> None:
         print("\n".join(overview.table(found)))
     else:
         print(f"no trial below {args.checkpoint_dir} is done yet; `status RUN_ID` shows one that is training")
+    return 0
 
 
-def run_status(args: argparse.Namespace) -> None:
+def run_status(args: argparse.Namespace) -> int:
     status = overview.status(args.checkpoint_dir, args.run_id)
     print(json.dumps(status.as_json(), indent=2) if args.json else "\n".join(status.lines()))
+    return 0
 
 
-def run_clear(args: argparse.Namespace) -> None:
+def run_clear(args: argparse.Namespace) -> int:
     print("\n".join(overview.clear(args.checkpoint_dir, args.run_id)))
+    return 0
 
 
 if __name__ == "__main__":

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+WRONG_INPUT = 2  # exit code
+INTERRUPTED = 130  # exit code: 128 + SIGINT
 
 
 class UserError(Exception):
@@ -43,3 +47,14 @@ def nearest(given: str, known: Iterable[str]) -> str:
     """`; did you mean X?` for the known word closest to `given`, or an empty string."""
     close = difflib.get_close_matches(given, list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def exit_code_of(action: Callable[[], int]) -> int:
+    """What `action()` returns; for entry points. A UserError is printed and becomes 2, Ctrl-C becomes 130."""
+    try:
+        return action()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED

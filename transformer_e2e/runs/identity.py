@@ -113,5 +113,8 @@ def find(prefix: str, root: Path) -> str:
             f"{prefix!r} begins {len(matches)} run IDs; give more of it:\n  " + "\n  ".join(matches)
         )
     close = difflib.get_close_matches(prefix, known, n=1, cutoff=0.3)
-    hint = f"the nearest is {close[0]}" if close else "there is no trial at all"
+    if close:
+        hint = f"the nearest is {close[0]}"
+    else:
+        hint = f"none of the {len(known)} trials there comes near" if known else "there is no trial at all"
     raise UserError(f"no trial below {root} is called {prefix!r}; {hint}")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from transformer_e2e.config.generation import GenerationSettings
 from transformer_e2e.config.parse import add_settings, resolve_generation
-from transformer_e2e.errors import UserError
+from transformer_e2e.errors import exit_code_of
 from transformer_e2e.launch.environment import load_dotenv
 
 
@@ -25,15 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = vars(args)
     config = flags.pop("gen_config")
     load_dotenv()
-    try:
-        settings = resolve_generation(flags, unknown, config)
-        continue_text(settings)
-        return 0
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return exit_code_of(lambda: continue_text(resolve_generation(flags, unknown, config)))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,8 +41,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def continue_text(settings: GenerationSettings) -> None:
-    """Print the prompt and its continuation, each piece as soon as it is known."""
+def continue_text(settings: GenerationSettings) -> int:
+    """Print the prompt and its continuation, each piece as soon as it is known. Returns 0."""
     from transformer_e2e.launch.models import model_directory
 
     with model_directory(settings, say=lambda text: print(text, file=sys.stderr)) as directory:
@@ -82,6 +74,7 @@ def continue_text(settings: GenerationSettings) -> None:
                 print(text[len(shown) :], end="", flush=True)
                 shown = text
         print()
+    return 0
 
 
 if __name__ == "__main__":

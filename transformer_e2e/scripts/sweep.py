@@ -15,35 +15,30 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from transformer_e2e.errors import UserError
+from transformer_e2e.errors import exit_code_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse, run, and turn a UserError into its text and exit code 2."""
+    """Parse and run."""
     args = build_parser().parse_args(argv)
     from transformer_e2e.launch.environment import load_dotenv
     from transformer_e2e.launch.run_sweep import SweepOrder, run_sweep
 
     load_dotenv()
-    try:
-        return run_sweep(
-            SweepOrder(
-                spec=args.spec,
-                sweep=args.sweep,
-                agents=args.agents,
-                count=args.count,
-                root=args.root,
-                project=args.project,
-                entity=args.entity,
-                sample=not args.no_sample,
-                prompt=args.prompt,
-                log_dir=args.log_dir,
-                plot_dir=args.plot_dir,
-            )
-        )
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    order = SweepOrder(
+        spec=args.spec,
+        sweep=args.sweep,
+        agents=args.agents,
+        count=args.count,
+        root=args.root,
+        project=args.project,
+        entity=args.entity,
+        sample=not args.no_sample,
+        prompt=args.prompt,
+        log_dir=args.log_dir,
+        plot_dir=args.plot_dir,
+    )
+    return exit_code_of(lambda: run_sweep(order))
 
 
 def build_parser() -> argparse.ArgumentParser:

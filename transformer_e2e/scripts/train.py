@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from transformer_e2e.config.parse import Resolved, add_settings, resolve
 from transformer_e2e.config.settings import Settings
 from transformer_e2e.config.sweep_spec import sweep_spec
-from transformer_e2e.errors import ConfigError, UserError
+from transformer_e2e.errors import ConfigError, exit_code_of
 from transformer_e2e.launch.console import open_console
 from transformer_e2e.launch.environment import load_dotenv
 
@@ -45,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = vars(args)
     mode, config, show = flags.pop("mode"), flags.pop("config"), flags.pop("print_config")
     load_dotenv()
-    try:
+
+    def work() -> int:
         resolved = resolve(flags, unknown, config)
         if show:
             print_settings(resolved)
@@ -53,11 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if mode == "sweep":
             return sweep(resolved, flags, config)
         return single(resolved.settings, given)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+
+    return exit_code_of(work)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -91,7 +89,7 @@ def single(settings: Settings, argv: Sequence[str]) -> int:
 
         check_inputs(settings)  # before W&B hears of the trial: bad input leaves nothing behind
     with connected():
-        code = run_trial(spec, lambda trial: work(trial, settings, say), say=say)
+        code = run_trial(spec, lambda trial: train(trial, settings, say), say=say)
     if code == 0:
         if picture := plot(spec, settings):
             say(f"picture: {picture}")
@@ -100,7 +98,7 @@ def single(settings: Settings, argv: Sequence[str]) -> int:
     return code
 
 
-def work(trial: Trial, settings: Settings, say: Callable[[str], None]) -> Result:
+def train(trial: Trial, settings: Settings, say: Callable[[str], None]) -> Result:
     """The training itself; torch is imported only here, when there is something to train."""
     from transformer_e2e.trainer.language_model import train_language_model
     from transformer_e2e.trainer.progress import training_progress

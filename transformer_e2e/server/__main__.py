@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from transformer_e2e.errors import LaunchError, UserError
+from transformer_e2e.errors import LaunchError, exit_code_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,12 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Exit codes: 0, or 2 after a message that says why it cannot serve.
     """
     args = _parser().parse_args(argv)
-    try:
-        _serve(args)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code_of(lambda: _serve(args))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _serve(args: argparse.Namespace) -> None:
+def _serve(args: argparse.Namespace) -> int:
     from transformer_e2e.server import auth, process, server_lock
     from transformer_e2e.server.settings import ServerSettings
 
@@ -91,6 +86,7 @@ def _serve(args: argparse.Namespace) -> None:
     )
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     process.serve(settings, listener)
+    return 0
 
 
 def _listen(host: str, port: int) -> socket.socket:
