@@ -49,7 +49,7 @@ def test_rows_hold_the_documented_names_one_row_a_step(tmp_path):
     assert set(trial.rows[0]) == train_names | {"step"}
     assert set(trial.rows[1]) == eval_names | {"train/global_step", "step"}
     assert set(trial.rows[3]) == eval_names | train_names | {"step"}
-    assert set(trial.rows[-1]) == eval_names | train_names | {"step", "eval/partial_loss"}
+    assert set(trial.rows[-1]) == eval_names | train_names | {"step", "eval/whole_loss"}
     assert all(row["train/global_step"] == row["step"] for row in trial.rows)
     assert trial.rows[-1]["train/tokens"] == 10 * 2 * 4 * 8
 
@@ -117,5 +117,23 @@ def test_the_whole_evaluation_counts_every_target_once_and_scales_bytes():
         assert scores["eval/perplexity"] == pytest.approx(32)
         assert scores["eval/bits_per_byte"] == pytest.approx(5 * 35 / 70)
         assert scores["eval/word_perplexity"] == pytest.approx(32**3.5)
-        assert ("eval/partial_loss" in scores) == whole
+        assert ("eval/whole_loss" in scores) == whole
     assert state.model.training
+
+
+def test_eval_loss_is_over_the_same_windows_in_every_evaluation():
+    from transformer_e2e.trainer.evaluation import Evaluator
+
+    state = new_state(SHAPE, case_settings("fp32"), CPU)
+    windows = np.random.default_rng(0).integers(0, 32, (5, 9))
+
+    def scores(limit: int, whole: bool) -> dict[str, float]:
+        evaluator = Evaluator(windows_NT1=windows, text_bytes=70, text_words=10, window_limit=limit)
+        return evaluator(state.model, whole)
+
+    assert scores(2, True)["eval/loss"] == pytest.approx(scores(2, False)["eval/loss"], rel=1e-6)
+    assert scores(2, True)["eval/loss"] != pytest.approx(scores(0, True)["eval/loss"], rel=1e-6)
+    assert scores(2, True)["eval/whole_loss"] == pytest.approx(scores(0, True)["eval/loss"], rel=1e-6)
+    assert scores(2, True)["eval/bits_per_byte"] == pytest.approx(
+        scores(0, True)["eval/bits_per_byte"], rel=1e-6
+    )

@@ -81,7 +81,7 @@ class TrainSettings:
     eval_interval: int = option(100, "steps between evaluations (one is a Hyperband iteration)", minimum=1)
     eval_windows: int = option(
         0,
-        "validation windows in one evaluation during training; 0: all. The last evaluation uses all",
+        "validation windows that eval/loss is measured on; 0: all. The last evaluation also measures all",
         minimum=0,
     )
     patience: int = option(0, "evaluations without a better loss before stopping; 0: never", minimum=0)

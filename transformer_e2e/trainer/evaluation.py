@@ -36,9 +36,10 @@ class Evaluator:
     def __call__(self, model: Decoder, whole: bool) -> dict[str, float] | None:
         """The metrics `eval/...`, or None if `should_stop` cut the pass short.
 
-        Not `whole`: over `window_limit` windows, spread evenly. `whole`: over all of them; where earlier
-        evaluations were partial, `eval/partial_loss` is then the loss over their windows, comparable with
-        their `eval/loss`. Bytes and words of a part are taken in proportion to its tokens.
+        `eval/loss` is always over the same windows, `window_limit` of them spread evenly, so that it can be
+        compared between evaluations and between trials. The other metrics are over those windows too, or,
+        if `whole`, over all; `eval/whole_loss` is then the loss over all, where that is not the same. Bytes
+        and words of a part are taken in proportion to its tokens.
         """
         partial_N = self.partial_windows()
         chosen_N = np.arange(len(self.windows_NT1)) if whole else partial_N
@@ -47,7 +48,8 @@ class Evaluator:
             return None
         metrics = self.summarise(nats_N, chosen_N)
         if whole and len(partial_N) < len(chosen_N):
-            metrics["eval/partial_loss"] = float(nats_N[partial_N].sum()) / self.tokens_in(partial_N)
+            metrics["eval/whole_loss"] = metrics["eval/loss"]
+            metrics["eval/loss"] = float(nats_N[partial_N].sum()) / self.tokens_in(partial_N)
         return metrics
 
     def partial_windows(self) -> np.ndarray:

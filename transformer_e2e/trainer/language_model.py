@@ -128,6 +128,6 @@ def final_metrics(rows: list[dict[str, Any]]) -> dict[str, float]:
     evaluations = [row["metrics"] for row in rows if "eval/loss" in row["metrics"]]
     if not evaluations:
         return last
-    best = min(evaluations, key=lambda metrics: metrics.get("eval/partial_loss", metrics["eval/loss"]))
+    best = min(evaluations, key=lambda metrics: metrics["eval/loss"])
     shown = {f"best/{name}": value for name, value in best.items() if name.startswith("eval/")}
     return last | shown | {"best/step": best["train/global_step"]}

@@ -68,10 +68,9 @@ def train(
             if scores is None:
                 saver.save(best=False)
                 return Outcome.STOPPED
-            loss = scores.get("eval/partial_loss", scores["eval/loss"])
-            if not math.isfinite(loss):
+            if not math.isfinite(scores["eval/loss"]):
                 return Outcome.DIVERGED
-            improved = state.observe(loss)
+            improved = state.observe(scores["eval/loss"])
             state.unlogged |= {"train/global_step": state.step} | scores
         if state.unlogged:
             trial.log(state.unlogged, step=state.step)
