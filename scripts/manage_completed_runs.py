@@ -2,8 +2,8 @@
 
 examples:
   python scripts/manage_completed_runs.py list
-  python scripts/manage_completed_runs.py status "single_bs16_cw128_lr2e-03"
-  python scripts/manage_completed_runs.py clear  "single_bs16_cw128_lr2e-03"
+  python scripts/manage_completed_runs.py status "single_bs8_cw128_lr4e-03"
+  python scripts/manage_completed_runs.py clear  "single_bs8_cw128_lr4e-03"
 
 exit codes: 0 done, 2 no such trial, several trials, or wrong use
 """

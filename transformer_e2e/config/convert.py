@@ -41,10 +41,10 @@ def convert(value: Any, hint: Any) -> Any:
     return text
 
 
-def type_word(hint: Any) -> str:
+def metavar(hint: Any) -> str:
     """The field's type as `--help` shows it."""
-    kinds, optional = _kinds(hint)
-    return _word(kinds) + (" or None" if optional else "")
+    kinds, _ = _kinds(hint)
+    return {bool: "BOOL", int: "INT", float: "NUMBER", str: "TEXT"}[kinds[0]]
 
 
 def is_boolean(hint: Any) -> bool:

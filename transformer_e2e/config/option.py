@@ -21,6 +21,16 @@ class Rule:
     below: float | None = None  # exclusive upper bound
     choices: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        """The rule as `--help` shows it; empty if everything is accepted."""
+        bounds = (
+            ("at least", self.minimum),
+            ("greater than", self.above),
+            ("at most", self.maximum),
+            ("less than", self.below),
+        )
+        return " and ".join(f"{words} {bound:g}" for words, bound in bounds if bound is not None)
+
     def problem(self, name: str, value: Any) -> str | None:
         """Why `--name=value` is refused, or None. The text ends with a value that works."""
         if self.choices and value not in self.choices:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from transformer_e2e.config.convert import KeepDefault, convert, is_boolean, type_word
+from transformer_e2e.config.convert import KeepDefault, convert, is_boolean, metavar
 from transformer_e2e.config.generation import GenerationSettings
 from transformer_e2e.config.option import range_problems
 from transformer_e2e.config.settings import GROUPS, Settings
@@ -46,12 +46,14 @@ def add_settings(parser: argparse.ArgumentParser, groups: Mapping[str, type[Any]
     for title, group in groups.items():
         section = parser.add_argument_group(f"{title} settings")
         for item in fields(group):
-            text = f"{item.metadata['help']} [{item.default}]".replace("%", "%%")
-            metavar = type_word(hints[item.name]).split(" ")[0].upper()
+            rule = item.metadata["rule"]
+            facts = "; ".join(fact for fact in (str(rule), f"default: {item.default}") if fact)
+            text = f"{item.metadata['help']} [{facts}]".replace("%", "%%")
+            shown_as = "|".join(rule.choices) or metavar(hints[item.name])
             flag = f"--{item.name}"
             if is_boolean(hints[item.name]):
                 section.add_argument(
-                    flag, nargs="?", const="true", default=argparse.SUPPRESS, metavar=metavar, help=text
+                    flag, nargs="?", const="true", default=argparse.SUPPRESS, metavar=shown_as, help=text
                 )
                 section.add_argument(
                     f"--no_{item.name}",
@@ -62,7 +64,7 @@ def add_settings(parser: argparse.ArgumentParser, groups: Mapping[str, type[Any]
                     help=argparse.SUPPRESS,
                 )
             else:
-                section.add_argument(flag, default=argparse.SUPPRESS, metavar=metavar, help=text)
+                section.add_argument(flag, default=argparse.SUPPRESS, metavar=shown_as, help=text)
 
 
 def resolve(flags: dict[str, Any], unknown: Sequence[str], config: Path | None) -> Resolved:
