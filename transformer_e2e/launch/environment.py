@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 WANDB_CLOUD = "https://api.wandb.ai"
+DEFAULT_PROJECT = "transformer-e2e"  # where neither a flag nor WANDB_PROJECT names one
 # The BLAS behind numpy and torch start one thread a core each, whatever the neighbours do.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # `wandb agent` leaves after 3 failures in its first minute, or 5 at the start; one bad corner of the

@@ -16,6 +16,7 @@ from transformer_e2e.errors import ConfigError, LaunchError
 from transformer_e2e.launch import report
 from transformer_e2e.launch.agents import AgentPool
 from transformer_e2e.launch.environment import (
+    DEFAULT_PROJECT,
     available_cores,
     default_agents,
     for_agent,
@@ -31,7 +32,6 @@ from transformer_e2e.launch.watch import Lookout, Watch
 from transformer_e2e.runs.tracker_connection import Connection, is_online
 from transformer_e2e.runs.tracker_queries import sweep_state
 
-DEFAULT_PROJECT = "transformer-e2e"
 SAMPLE_SECONDS = 300.0
 
 

@@ -28,13 +28,12 @@ from transformer_e2e.config.settings import Settings
 from transformer_e2e.config.sweep_spec import sweep_spec
 from transformer_e2e.errors import ConfigError, exit_code_of
 from transformer_e2e.launch.console import open_console
-from transformer_e2e.launch.environment import load_dotenv
+from transformer_e2e.launch.environment import DEFAULT_PROJECT, load_dotenv
 
 if TYPE_CHECKING:
     from transformer_e2e.runs.spec import Result, TrialSpec
     from transformer_e2e.runs.trial import Trial
 
-DEFAULT_PROJECT = "transformer-e2e"
 # What a model needs to be used again; the rest of a checkpoint is only for going on with its training.
 ARTIFACT_FILES = ("model.safetensors", "model.json", "tokenizer/*", "settings.json")
 
