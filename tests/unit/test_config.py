@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -138,6 +139,13 @@ def test_the_prefix_has_an_entry_for_a_single_run_and_one_for_a_sweep(
 def test_the_shipped_config_holds_the_defaults() -> None:
     """Flags alone and the shipped file describe the same training."""
     assert parse(config=SHIPPED).settings.counted() == Settings().counted()
+
+
+def test_the_shipped_config_names_every_setting() -> None:
+    """As a key, or in a comment where the default is None or dangerous."""
+    text = SHIPPED.read_text(encoding="utf-8")
+    named = set(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+):", text, re.MULTILINE))
+    assert {name.upper() for name in Settings().flat()} <= named
 
 
 def test_every_setting_has_help_and_says_whether_it_counts() -> None:

@@ -29,7 +29,7 @@ class Rule:
             ("at most", self.maximum),
             ("less than", self.below),
         )
-        return " and ".join(f"{words} {bound:g}" for words, bound in bounds if bound is not None)
+        return " and ".join(f"{words} {_plain(bound)}" for words, bound in bounds if bound is not None)
 
     def problem(self, name: str, value: Any) -> str | None:
         """Why `--name=value` is refused, or None. The text ends with a value that works."""
@@ -37,14 +37,19 @@ class Rule:
             hint = nearest(str(value), self.choices)
             return f"--{name}={value} is not one of {', '.join(self.choices)}{hint}"
         if self.minimum is not None and value < self.minimum:
-            return f"--{name}={value} must be at least {self.minimum:g}"
+            return f"--{name}={value} must be at least {_plain(self.minimum)}"
         if self.maximum is not None and value > self.maximum:
-            return f"--{name}={value} must be at most {self.maximum:g}"
+            return f"--{name}={value} must be at most {_plain(self.maximum)}"
         if self.above is not None and not value > self.above:
-            return f"--{name}={value} must be greater than {self.above:g}"
+            return f"--{name}={value} must be greater than {_plain(self.above)}"
         if self.below is not None and not value < self.below:
-            return f"--{name}={value} must be less than {self.below:g}"
+            return f"--{name}={value} must be less than {_plain(self.below)}"
         return None
+
+
+def _plain(bound: float) -> str:
+    """2147483647 and not 2.14748e+09; 0.5 as it is."""
+    return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
 
 
 def option(default: Any, help: str, *, counts: bool = True, **rule: Any) -> Any:
