@@ -61,3 +61,11 @@ def test_a_shape_with_unknown_fields_is_refused(saved):
     (directory / "model.json").write_text(json.dumps({"width": 3}))
     with pytest.raises(CheckpointError, match=r"missing \['context_window'.*unknown \['width'\]"):
         load_model(directory)
+
+
+def test_a_model_written_before_there_was_qk_norm_loads_as_one_without(saved):
+    _, directory = saved
+    shape = json.loads((directory / "model.json").read_text())
+    del shape["qk_norm"]
+    (directory / "model.json").write_text(json.dumps(shape))
+    assert load_model(directory).shape == SHAPE and not SHAPE.qk_norm

@@ -58,6 +58,7 @@ class ModelSettings:
         0.0, "drop probability of attention, MLP and embedding outputs", minimum=0, below=1
     )
     rope_theta: float = option(10_000.0, "base of the rotary frequencies", above=0)
+    qk_norm: bool = option(False, "normalise queries and keys (RMSNorm over each head) before the rotation")
 
 
 @dataclass(frozen=True, kw_only=True)

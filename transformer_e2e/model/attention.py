@@ -3,7 +3,8 @@
 Shape letters: B batch, T time, S positions attended to (cached ones included), D model_dim, H heads,
 K head_dim = D / H, R = K / 2.
 Source: Vaswani et al. 2017, section 3.2.2 and equation 1, https://arxiv.org/abs/1706.03762.
-Departures from the paper: no biases; queries and keys are rotated; normalisation and dropout are the
+Departures from the paper: no biases; queries and keys are rotated, and normalised before that where the
+shape says so; other normalisation and dropout are the
 caller's (dropout on attention weights would rule out the fused kernel, and cost 3x the time).
 """
 
@@ -15,22 +16,27 @@ from torch import Tensor, nn
 
 from transformer_e2e.model.attend import attend
 from transformer_e2e.model.cache import KeyValueCache
+from transformer_e2e.model.qk_norm import QueryKeyNorm
 from transformer_e2e.model.rotary import rotate
+from transformer_e2e.model.shape import NORM_EPSILON, ModelShape
 
 
 class CausalSelfAttention(nn.Module):
-    def __init__(self, model_dim: int, num_heads: int, layer: int) -> None:
+    def __init__(self, shape: ModelShape, layer: int) -> None:
         super().__init__()
-        self.num_heads = num_heads
+        self.num_heads = shape.num_heads
         self.layer = layer  # which part of a cache is this block's
-        self.qkv = nn.Linear(model_dim, 3 * model_dim, bias=False)
-        self.out = nn.Linear(model_dim, model_dim, bias=False)
+        self.qkv = nn.Linear(shape.model_dim, 3 * shape.model_dim, bias=False)
+        self.out = nn.Linear(shape.model_dim, shape.model_dim, bias=False)
+        self.qk_norm = QueryKeyNorm(shape.head_dim, NORM_EPSILON) if shape.qk_norm else None
 
     def forward(self, x_BTD: Tensor, cos_TR: Tensor, sin_TR: Tensor, cache: KeyValueCache | None) -> Tensor:
         """Mix each position with those before it. Returns y_BTD; y[:, t] ignores x[:, t+1:]."""
         head_dim = x_BTD.shape[-1] // self.num_heads
         qkv_BTHK = self.qkv(x_BTD).unflatten(-1, (3 * self.num_heads, head_dim))
         qk_BTHK, v_BTHK = qkv_BTHK.split([2 * self.num_heads, self.num_heads], dim=2)
+        if self.qk_norm is not None:
+            qk_BTHK = self.qk_norm(qk_BTHK)
         q_BHTK, k_BHTK = rotate(qk_BTHK, cos_TR, sin_TR).transpose(1, 2).chunk(2, dim=1)
         v_BHTK = v_BTHK.transpose(1, 2)
         if cache is None:

@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from transformer_e2e.model.attention import CausalSelfAttention
 from transformer_e2e.model.cache import KeyValueCache
 from transformer_e2e.model.dropout import dropout
-from transformer_e2e.model.shape import ModelShape
-
-NORM_EPSILON = 1e-5
+from transformer_e2e.model.shape import NORM_EPSILON, ModelShape
 
 
 class GatedMLP(nn.Module):
@@ -38,7 +36,7 @@ class Block(nn.Module):
         super().__init__()
         self.dropout = shape.dropout
         self.attention_norm = nn.RMSNorm(shape.model_dim, eps=NORM_EPSILON)
-        self.attention = CausalSelfAttention(shape.model_dim, shape.num_heads, layer)
+        self.attention = CausalSelfAttention(shape, layer)
         self.mlp_norm = nn.RMSNorm(shape.model_dim, eps=NORM_EPSILON)
         self.mlp = GatedMLP(shape.model_dim, shape.mlp_dim)
 

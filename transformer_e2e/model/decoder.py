@@ -10,13 +10,13 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transformer_e2e.model.block import NORM_EPSILON, Block
+from transformer_e2e.model.block import Block
 from transformer_e2e.model.cache import KeyValueCache
 from transformer_e2e.model.dropout import dropout
 from transformer_e2e.model.init import initialise
 from transformer_e2e.model.loss import tied_cross_entropy, tied_token_losses
 from transformer_e2e.model.rotary import rotary_tables
-from transformer_e2e.model.shape import ModelShape
+from transformer_e2e.model.shape import NORM_EPSILON, ModelShape
 
 
 class Decoder(nn.Module):

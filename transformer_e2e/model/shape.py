@@ -9,7 +9,11 @@ from typing import Any
 from transformer_e2e.config.settings import ModelSettings
 from transformer_e2e.errors import CheckpointError
 
+NORM_EPSILON = 1e-5  # of every RMSNorm
 MLP_MULTIPLE = 32  # bf16 matrix tiles are 32 channels wide; other widths leave part of a tile idle
+
+# What a model was whose file does not name the field: it was written before there was a choice.
+ADDED_LATER = {"qk_norm": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +28,7 @@ class ModelShape:
     mlp_dim: int
     dropout: float = 0.0
     rope_theta: float = 10_000.0
+    qk_norm: bool = False
 
     @property
     def head_dim(self) -> int:
@@ -41,11 +46,16 @@ class ModelShape:
             mlp_dim=settings.mlp_dim or default_mlp_dim(settings.model_dim),
             dropout=settings.dropout,
             rope_theta=settings.rope_theta,
+            qk_norm=settings.qk_norm,
         )
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ModelShape:
-        """Raises CheckpointError, naming every field that is missing or unknown."""
+        """The shape that `to_json` wrote, now or before a field of ADDED_LATER was there.
+
+        Raises CheckpointError, naming every field that is missing or unknown.
+        """
+        values = {**ADDED_LATER, **values}
         known = {item.name for item in fields(cls)}
         if set(values) != known:
             missing, unknown = sorted(known - set(values)), sorted(set(values) - known)
