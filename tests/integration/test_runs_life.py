@@ -46,6 +46,7 @@ def test_a_finished_trial_leaves_its_rows_a_proven_artifact_a_record_and_no_weig
     assert record.best_metric == record.metrics["eval/loss"] == run.summary["best/eval/loss"]
     assert record.wandb_run == f"local/toys/{run.name}"
     assert trials.checkpoints(toy) == []
+    assert record.freed_bytes > 2 * toy.payload  # two checkpoints
     assert not list(trials.directory(toy).rglob("*.bin"))
     assert (run.state, run.display_name, run.config["run_id"]) == ("finished", toy.run_id, toy.run_id)
     trials.assert_each_row_once(toy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from fnmatch import fnmatch
+from pathlib import Path
 
 from transformer_e2e.errors import CheckpointError, TrackerError
 from transformer_e2e.runs import completion, tracker_artifacts
@@ -46,9 +47,21 @@ def publish(
         record = _upload_and_verify(record, checkpoint, spec, session, poll)
         say(f"uploaded and verified {record.artifact} ({len(record.digests)} files)")
     if needs_publishing(record, spec, online=session.online):
-        store.remove_all()
-        record = completion.write(spec.root, replace(record, status=Status.CLEANED))
+        before = record.freed_bytes
+        record = clean(record, root=spec.root, store=store)
+        say(f"deleted the local weights ({(record.freed_bytes - before) / 1e6:.1f} MB)")
     return record
+
+
+def clean(record: Record, *, root: Path, store: CheckpointStore) -> Record:
+    """Delete the trial's local weights, and say so in its record. Repeatable after a kill.
+
+    The bytes are written down before anything goes, so that a kill in between does not lose their number.
+    """
+    if (size := store.size()) > record.freed_bytes:
+        record = completion.write(root, replace(record, freed_bytes=size))
+    store.remove_all()
+    return completion.write(root, replace(record, status=Status.CLEANED))
 
 
 def _upload_and_verify(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from transformer_e2e.errors import CheckpointError, UserError
 from transformer_e2e.runs.durable import (
+    STAGING_PREFIX,
     explain_full_disk,
     fsync,
     remove,
@@ -56,11 +57,11 @@ class CheckpointStore:
 
     def save(
         self, fill: Callable[[Path], None], *, step: int, rows: int, best: bool, metric: float | None
-    ) -> None:
+    ) -> Path:
         """Publish what `fill(directory)` writes as the checkpoint of `step`, then drop what is too old.
 
-        `rows` is the number of journal rows at this moment. Raises DiskFull, or what `fill` raises; the
-        older checkpoints are then untouched and the new one is absent.
+        `rows` is the number of journal rows at this moment. Returns the checkpoint's directory. Raises
+        DiskFull, or what `fill` raises; the older checkpoints are then untouched and the new one is absent.
         """
 
         def fill_and_seal(staging: Path) -> None:
@@ -79,6 +80,7 @@ class CheckpointStore:
             if best:
                 self._link("best", target.name)
         self._drop_old()
+        return target
 
     def restore(self, load: Callable[[Path], None]) -> Checkpoint | None:
         """Load the newest checkpoint that verifies and loads; None if there is none at all.
@@ -121,6 +123,11 @@ class CheckpointStore:
         """The newest that was the best when it was made, else the newest; None if there is none."""
         checkpoints = self.all()
         return next((item for item in checkpoints if item.manifest.best), next(iter(checkpoints), None))
+
+    def size(self) -> int:
+        """Bytes of what `remove_all` would delete."""
+        patterns = ("step-*", f"{_UNUSABLE_PREFIX}*", f"{_REPLACED_PREFIX}*", f"{STAGING_PREFIX}*")
+        return sum(tree_size(path) for pattern in patterns for path in self.directory.glob(pattern))
 
     def remove_all(self) -> None:
         """Delete every checkpoint; repeatable. The journal and the ledger of attempts stay."""

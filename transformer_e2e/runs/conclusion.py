@@ -136,8 +136,7 @@ class Conclusion:
         if self._spec.upload_pruned:
             self._published(record)
         elif not self._spec.keep_local:
-            self._store.remove_all()
-            completion.write(self._spec.root, replace(record, status=Status.CLEANED))
+            artifacts.clean(record, root=self._spec.root, store=self._store)
         return Leaving(Ending.PRUNED, ExitCode.DONE, Reason.TERMINATED)
 
     def of_signal(self) -> Leaving:
@@ -173,6 +172,7 @@ class Conclusion:
                 counted=dict(spec.counted),
                 wandb_run=self._session.path,
                 url=self._session.url,
+                kept_local=spec.keep_local,
             ),
         )
 

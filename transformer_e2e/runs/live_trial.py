@@ -7,6 +7,7 @@ from pathlib import Path
 
 from transformer_e2e.runs.checkpoints import CheckpointStore
 from transformer_e2e.runs.journal import Journal
+from transformer_e2e.runs.manifest import seal
 from transformer_e2e.runs.spec import TrialSpec
 from transformer_e2e.runs.stop import StopRequest
 from transformer_e2e.runs.tracker import X_AXIS, Session
@@ -60,7 +61,8 @@ class LiveTrial:
         self, fill: Callable[[Path], None], *, step: int, best: bool, metric: float | None = None
     ) -> None:
         self._journal.sync()  # before the checkpoint that counts these rows
-        self._store.save(fill, step=step, rows=self._journal.position, best=best, metric=metric)
+        saved = self._store.save(fill, step=step, rows=self._journal.position, best=best, metric=metric)
+        self._session.note_checkpoint(step, seal(saved))
 
     def restore(self, load: Callable[[Path], None]) -> int | None:
         self._stop.poll_from_now()
@@ -69,6 +71,7 @@ class LiveTrial:
             return None
         self._journal.rewind(checkpoint.manifest.rows)
         self.last_step = checkpoint.step
+        self._session.note_checkpoint(checkpoint.step, seal(checkpoint.directory))
         self._say(f"continuing {self._spec.run_id} from step {checkpoint.step}")
         return checkpoint.step
 

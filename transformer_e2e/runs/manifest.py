@@ -91,6 +91,11 @@ def refuse_foreign(directory: Path) -> None:
             raise CheckpointError(f"{path.name} is neither a file nor a directory")
 
 
+def seal(directory: Path) -> str:
+    """SHA-256 in hex of a checkpoint's manifest: it stands for every byte of the checkpoint."""
+    return file_digest(directory / MANIFEST_NAME)
+
+
 def digests(directory: Path) -> dict[str, str]:
     """Relative path -> SHA-256 in hex of every file below `directory` but the manifest, sorted."""
     return {

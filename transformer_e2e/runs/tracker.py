@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 from transformer_e2e.errors import TrackerError
 from transformer_e2e.runs.background import Overdue, in_background
 from transformer_e2e.runs.tracker_connection import Connection, Denied, Refused, Unreachable, is_online
-from transformer_e2e.runs.tracker_queries import BEST_PREFIX, Intent, rows_held, stop_intent
+from transformer_e2e.runs.tracker_queries import (
+    BEST_PREFIX,
+    CHECKPOINT_DIGEST,
+    CHECKPOINT_STEP,
+    Intent,
+    rows_held,
+    stop_intent,
+)
 
 if TYPE_CHECKING:
     import wandb
@@ -75,6 +82,10 @@ class Session:
 
     def note_best(self, metric: str, value: float) -> None:
         self.summarise({BEST_PREFIX + metric: value})
+
+    def note_checkpoint(self, step: int, digest: str) -> None:
+        """The newest checkpoint on disk, for whoever watches: its step and the SHA-256 of its manifest."""
+        self.summarise({CHECKPOINT_STEP: step, CHECKPOINT_DIGEST: digest})
 
     def mark_preempting(self) -> None:
         """If the process now ends with a failure, the sweep hands the trial to somebody else."""
