@@ -43,6 +43,10 @@ class LaunchError(UserError):
     """A process (server, agent, launcher) that cannot be started."""
 
 
+class PeerLost(Exception):
+    """Another process of the same training is gone, and this one cannot go on alone. No user's mistake."""
+
+
 def nearest(given: str, known: Iterable[str]) -> str:
     """`; did you mean X?` for the known word closest to `given`, or an empty string."""
     close = difflib.get_close_matches(given, list(known), n=1)
