@@ -10,7 +10,6 @@ caller's (dropout on attention weights would rule out the fused kernel, and cost
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -42,16 +41,6 @@ class CausalSelfAttention(nn.Module):
         if cache is None:
             y_BHTK = attend(q_BHTK, k_BHTK, v_BHTK)
         else:
-            k_BHSK, v_BHSK = cache.put(self.layer, k_BHTK, v_BHTK)
-            mask_TS = mask_after(cache.length, q_BHTK)
-            y_BHTK = F.scaled_dot_product_attention(q_BHTK, k_BHSK, v_BHSK, attn_mask=mask_TS)
+            k_BHSK, v_BHSK, mask = cache.put(self.layer, k_BHTK, v_BHTK)
+            y_BHTK = F.scaled_dot_product_attention(q_BHTK, k_BHSK, v_BHSK, attn_mask=mask)
         return self.out(y_BHTK.transpose(1, 2).flatten(-2))
-
-
-def mask_after(cached: int, q_BHTK: Tensor) -> Tensor | None:
-    """True where a new position may look: all `cached` ones, itself, and the new ones before it."""
-    time = q_BHTK.shape[2]
-    if time == 1:
-        return None
-    full_TS = torch.ones(time, cached + time, dtype=torch.bool, device=q_BHTK.device)
-    return full_TS.tril(diagonal=cached)

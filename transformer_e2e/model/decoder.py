@@ -44,16 +44,17 @@ class Decoder(nn.Module):
 
     def hidden(self, ids_BT: Tensor, cache: KeyValueCache | None = None) -> Tensor:
         """The normalised last layer x_BTD. T counted from the cache's length is at most context_window."""
-        start = cache.length if cache else 0
-        end = start + ids_BT.shape[1]
+        time = ids_BT.shape[1]
+        end = (cache.length if cache else 0) + time
         if end > self.shape.context_window:
             raise ValueError(f"{end} positions do not fit in a context window of {self.shape.context_window}")
-        cos_TR, sin_TR = self.cos_TR[start:end], self.sin_TR[start:end]
+        positions = cache.begin(time) if cache else slice(0, time)
+        cos_TR, sin_TR = self.cos_TR[positions], self.sin_TR[positions]
         x_BTD = dropout(self.embedding(ids_BT), self.shape.dropout, self.training)
         for block in self.blocks:
             x_BTD = block(x_BTD, cos_TR, sin_TR, cache)
         if cache:
-            cache.advance(ids_BT.shape[1])
+            cache.advance(time)
         normed_BTD: Tensor = self.final_norm(x_BTD)
         return normed_BTD
 
