@@ -28,8 +28,8 @@ from transformer_e2e.model.choice import Noise, Sampling, choose, penalised
 from transformer_e2e.model.decoder import Decoder
 
 KEPT_SHARE = 3 / 4
-# Error of the quick way's logits, as a share of the largest of them. Measured on a CPU: up to 2.5e-6 (widths of
-# 128 and 256, 4 layers, all positions of a window of 128).
+# Error of the quick way's logits, as a share of the largest of them. Measured on a CPU: up to 2.5e-6
+# (4 layers, widths of 128 and 256, every position of a window of 128).
 TRUSTED = 1e-4
 
 

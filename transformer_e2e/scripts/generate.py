@@ -47,8 +47,8 @@ def continue_text(settings: GenerationSettings) -> int:
 
     with model_directory(settings, say=lambda text: print(text, file=sys.stderr)) as directory:
         from transformer_e2e.data.tokenizer import load_tokenizer
-        from transformer_e2e.model.files import load_model
         from transformer_e2e.model.choice import Sampling
+        from transformer_e2e.model.files import load_model
         from transformer_e2e.model.sampling import generate
         from transformer_e2e.trainer.device import resolve_device
 
@@ -59,9 +59,7 @@ def continue_text(settings: GenerationSettings) -> int:
             model,
             ids,
             max_new_tokens=settings.max_new_tokens,
-            sampling=Sampling(
-                temperature=settings.temperature, top_k=settings.top_k, top_p=settings.top_p
-            ),
+            sampling=Sampling(temperature=settings.temperature, top_k=settings.top_k, top_p=settings.top_p),
             seed=settings.seed,
             stop_id=tokenizer.end_of_text,
         )
