@@ -13,6 +13,7 @@ from transformer_e2e.model import attend, loss
 from transformer_e2e.model.cache import KeyValueCache
 from transformer_e2e.model.decoder import Decoder
 from transformer_e2e.model.dropout import dropout
+from transformer_e2e.model.qk_norm import Normalise
 from transformer_e2e.model.rotary import rotary_tables, rotate
 from transformer_e2e.model.shape import ModelShape
 
@@ -141,3 +142,10 @@ def test_dropout_changes_what_training_computes_but_not_evaluation():
     ids_BT = torch.randint(61, (1, 16))
     assert not torch.equal(model.train()(ids_BT), model(ids_BT))
     assert torch.equal(model.eval()(ids_BT), model(ids_BT))
+
+
+def test_gradients_of_normalised_queries_and_keys_are_those_of_the_formula():
+    torch.manual_seed(0)
+    qk_BTHK = torch.randn(2, 3, 4, 8, dtype=torch.float64, requires_grad=True)
+    gain_HK = torch.rand(4, 8, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, gain: Normalise.apply(x, gain, 1e-5), (qk_BTHK, gain_HK))

@@ -11,6 +11,7 @@ from typing import Any
 
 from transformer_e2e.config.option import counted, option, range_problems
 
+OPTIMIZERS = ("adamw", "muon")
 SCHEDULES = ("cosine", "linear", "constant", "wsd")
 PRECISIONS = ("fp32", "bf16")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -68,7 +69,10 @@ class TrainSettings:
     batch_size: int = option(8, "sequences in one forward pass", minimum=1)
     gradient_accumulation: int = option(1, "forward passes summed into one optimizer step", minimum=1)
     max_steps: int = option(800, "optimizer steps to train for", minimum=1)
-    learning_rate: float = option(4e-3, "peak learning rate of AdamW", above=0)
+    optimizer: str = option(
+        "adamw", "adamw, or muon for the matrices inside blocks and adamw for the rest", choices=OPTIMIZERS
+    )
+    learning_rate: float = option(4e-3, "peak learning rate", above=0)
     schedule: str = option("cosine", "learning rate after the warm-up", choices=SCHEDULES)
     warmup_steps: int = option(40, "steps of linear warm-up from 0", minimum=0)
     min_lr_ratio: float = option(
@@ -78,6 +82,7 @@ class TrainSettings:
     weight_decay: float = option(0.1, "decay of matrices; vectors are never decayed", minimum=0)
     beta1: float = option(0.9, "AdamW's decay of the first moment", minimum=0, below=1)
     beta2: float = option(0.95, "AdamW's decay of the second moment", minimum=0, below=1)
+    momentum: float = option(0.95, "Muon's decay of the mean gradient", minimum=0, below=1)
     max_grad_norm: float = option(1.0, "gradients are scaled down to this norm; 0: never", minimum=0)
     eval_interval: int = option(100, "steps between evaluations (one is a Hyperband iteration)", minimum=1)
     eval_windows: int = option(

@@ -1,7 +1,7 @@
 """A training state on disk, exact to the bit: safetensors and JSON, no pickle.
 
 model.safetensors model.json   weights and shape (what `model.files` writes)
-optimizer.safetensors          moments and step counters, by parameter name
+optimizer.safetensors          moments, momenta and step counters, by parameter name
 rng.safetensors                torch's generators
 state.json                     counters, Python's and numpy's generators, the certificate
 """
@@ -118,7 +118,7 @@ def read_saved(state: TrainState, directory: Path) -> tuple[Saved, dict[str, str
     weights, optimizer = read_tensors(directory / WEIGHTS), read_tensors(directory / OPTIMIZER)
     require_same_tensors(state.model.state_dict(), weights, directory / WEIGHTS)
     if optimizer:  # empty before the first step
-        require_same_tensors(fresh_state(state.model), optimizer, directory / OPTIMIZER)
+        require_same_tensors(fresh_state(state.model, state.optimizer), optimizer, directory / OPTIMIZER)
     drawn = Generators(document["generators"], read_tensors(directory / RNG))
     return Saved(weights, optimizer, drawn, document["progress"]), document["certificate"]
 

@@ -1,4 +1,4 @@
-"""AdamW with weight decay on matrices alone."""
+"""The optimizer that the settings name, and its state by parameter names."""
 
 from __future__ import annotations
 
@@ -8,17 +8,34 @@ import torch
 from torch import nn
 
 from transformer_e2e.config.settings import TrainSettings
+from transformer_e2e.trainer.muon import MUON_STATE, Muon
 
 EPSILON = 1e-8
+ADAMW_STATE = ("exp_avg", "exp_avg_sq")
 
 
-def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019, algorithm 2, https://arxiv.org/abs/1711.05101).
+def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov and Hutter 2019, algorithm 2, https://arxiv.org/abs/1711.05101) for everything, or
+    Muon for the matrices inside blocks and AdamW for embedding and norm gains.
 
     Every matrix is decayed, the tied embedding too, for it is also the output matrix; norm gains are
     not. The learning rate is set before every step, from `schedule`.
     """
-    parameters = list(model.parameters())
+    if settings.optimizer == "adamw":
+        return adamw(list(model.parameters()), settings)
+    matrices = {
+        name: parameter for name, parameter in model.named_parameters() if is_hidden_matrix(name, parameter)
+    }
+    others = [parameter for name, parameter in model.named_parameters() if name not in matrices]
+    return Muon(matrices, adamw(others, settings), momentum=settings.momentum, decay=settings.weight_decay)
+
+
+def is_hidden_matrix(name: str, parameter: nn.Parameter) -> bool:
+    """A matrix that maps the residual stream; the embedding's rows are looked up one by one."""
+    return parameter.dim() == 2 and not name.endswith("embedding.weight")
+
+
+def adamw(parameters: list[nn.Parameter], settings: TrainSettings) -> torch.optim.AdamW:
     groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": settings.weight_decay},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
@@ -33,8 +50,9 @@ def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Ada
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """`rate` for every group, times the group's own `scale` where it has one."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("scale", 1.0)
 
 
 def named_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
@@ -47,15 +65,16 @@ def named_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str,
     }
 
 
-def fresh_state(model: nn.Module) -> dict[str, torch.Tensor]:
+def fresh_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """What `named_state` returns after one step, but for the values: the names, shapes and types."""
-    blank = {
-        f"{what}/{name}": torch.empty_like(parameter, device="meta")
-        for name, parameter in model.named_parameters()
-        for what in ("exp_avg", "exp_avg_sq")
-    }
-    steps = {f"step/{name}": torch.empty((), device="meta") for name, _ in model.named_parameters()}
-    return blank | steps
+    by_muon = set(optimizer.param_groups[0]["params"]) if isinstance(optimizer, Muon) else set()
+    blank = {}
+    for name, parameter in model.named_parameters():
+        kinds = (MUON_STATE,) if parameter in by_muon else ADAMW_STATE
+        blank |= {f"{what}/{name}": torch.empty_like(parameter, device="meta") for what in kinds}
+        if parameter not in by_muon:
+            blank[f"step/{name}"] = torch.empty((), device="meta")
+    return blank
 
 
 def set_named_state(

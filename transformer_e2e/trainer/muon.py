@@ -1,0 +1,97 @@
+"""Muon: every hidden matrix moves by an orthogonal matrix, all else as AdamW moves it.
+
+Sources: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/ (momentum, Newton-Schulz);
+Liu et al. 2025, equation 4, https://arxiv.org/abs/2502.16982 (decay, and the scale at which learning rate
+and decay mean what they mean for AdamW).
+Shape letters: M matrices of one shape, R rows, C columns.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from transformer_e2e.trainer.device import multiplies_bf16
+
+MUON_STATE = "momentum"
+UPDATE_RMS = 0.2  # of a number of AdamW's update, measured in section 2.2 of Liu et al.
+# Of X, X X^T X and X (X^T X)^2 in one iteration: singular values from 0.002 to 1 end near 1 after five.
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+ITERATIONS = 5
+SMALLEST_NORM = 1e-7  # a matrix of zeros stays one
+# Matrices that are several linear maps stacked by rows; each is made orthogonal on its own.
+STACKED = {"qkv.weight": 3, "gate_up.weight": 2}
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon for the matrices inside blocks, `adamw` for the parameters that it was made for.
+
+    The state of a matrix is its `momentum`, in fp32. Equal gradients give equal bits, so ranks that share
+    their gradients stay equal.
+    """
+
+    def __init__(
+        self, matrices: dict[str, nn.Parameter], adamw: torch.optim.AdamW, *, momentum: float, decay: float
+    ) -> None:
+        group = {"params": list(matrices.values()), "weight_decay": decay, "momentum": momentum}
+        super().__init__([group], {"lr": 0.0})
+        self.parts = {parameter: parts_in(name) for name, parameter in matrices.items()}
+        self.adamw = adamw
+        self.adamw.state = self.state  # one state and one list of groups for those who save or schedule
+        self.param_groups += adamw.param_groups
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        """One update from the gradients; parameters without one stay."""
+        self.adamw.step()
+        group = self.param_groups[0]
+        moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+        directions = [direction for p in moved for direction in self.direction(p, group["momentum"])]
+        targets = [part for p in moved for part in p.chunk(self.parts[p])]
+        torch._foreach_mul_(moved, 1 - group["lr"] * group["weight_decay"])
+        for target, update in zip(targets, orthogonal(directions), strict=True):
+            target.add_(update, alpha=-group["lr"] * UPDATE_RMS * max(target.shape) ** 0.5)
+
+    def direction(self, parameter: nn.Parameter, momentum: float) -> tuple[Tensor, ...]:
+        """Nesterov's mean of the gradients, part by part; counts the gradient into the momentum."""
+        state = self.state[parameter]
+        if MUON_STATE not in state:
+            state[MUON_STATE] = torch.zeros_like(parameter)
+        mean = state[MUON_STATE].lerp_(parameter.grad, 1 - momentum)
+        return parameter.grad.lerp(mean, momentum).chunk(self.parts[parameter])
+
+
+def parts_in(name: str) -> int:
+    return next((parts for ending, parts in STACKED.items() if name.endswith(ending)), 1)
+
+
+def orthogonal(matrices: list[Tensor]) -> list[Tensor]:
+    """U V^T (nearly) for each matrix U S V^T, in the type of the products; equal shapes go together."""
+    found = list(matrices)
+    for shape in dict.fromkeys(matrix.shape for matrix in matrices):
+        places = [place for place, matrix in enumerate(matrices) if matrix.shape == shape]
+        made_MRC = newton_schulz([matrices[place] for place in places])
+        for place, made in zip(places, made_MRC.unbind(), strict=True):
+            found[place] = made
+    return found
+
+
+def newton_schulz(matrices: list[Tensor]) -> Tensor:
+    """x_MRC: all singular values of each matrix brought near 1, its singular vectors kept.
+
+    Products are in bf16 where the device has instructions for them: the next step's gradient differs by more.
+    """
+    a, b, c = COEFFICIENTS
+    kind = torch.bfloat16 if multiplies_bf16(matrices[0].device) else matrices[0].dtype
+    norms_M = torch.stack(torch._foreach_norm(matrices)) + SMALLEST_NORM
+    x_MRC = torch.stack([matrix.to(kind) for matrix in matrices])
+    x_MRC /= norms_M.to(kind)[:, None, None]
+    tall = x_MRC.shape[1] > x_MRC.shape[2]  # the smaller of the two Gram matrices is taken
+    for _ in range(ITERATIONS):
+        gram = x_MRC.mT @ x_MRC if tall else x_MRC @ x_MRC.mT
+        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        factor.diagonal(dim1=1, dim2=2).add_(a)
+        x_MRC = x_MRC @ factor if tall else factor @ x_MRC
+    return x_MRC
