@@ -8,8 +8,6 @@ Shape letters: M matrices of one shape, R rows, C columns.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -43,24 +41,24 @@ class Muon(torch.optim.Optimizer):
         self.param_groups += adamw.param_groups
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update from the gradients; parameters without one stay."""
         self.adamw.step()
         group = self.param_groups[0]
         moved = [parameter for parameter in group["params"] if parameter.grad is not None]
-        directions = [direction for p in moved for direction in self.direction(p, group["momentum"])]
+        directions = [part for p in moved for part in self.direction(p, p.grad, group["momentum"])]
         targets = [part for p in moved for part in p.chunk(self.parts[p])]
         torch._foreach_mul_(moved, 1 - group["lr"] * group["weight_decay"])
         for target, update in zip(targets, orthogonal(directions), strict=True):
             target.add_(update, alpha=-group["lr"] * UPDATE_RMS * max(target.shape) ** 0.5)
 
-    def direction(self, parameter: nn.Parameter, momentum: float) -> tuple[Tensor, ...]:
+    def direction(self, parameter: nn.Parameter, gradient: Tensor, momentum: float) -> tuple[Tensor, ...]:
         """Nesterov's mean of the gradients, part by part; counts the gradient into the momentum."""
         state = self.state[parameter]
         if MUON_STATE not in state:
             state[MUON_STATE] = torch.zeros_like(parameter)
-        mean = state[MUON_STATE].lerp_(parameter.grad, 1 - momentum)
-        return parameter.grad.lerp(mean, momentum).chunk(self.parts[parameter])
+        mean = state[MUON_STATE].lerp_(gradient, 1 - momentum)
+        return gradient.lerp(mean, momentum).chunk(self.parts[parameter])
 
 
 def parts_in(name: str) -> int:

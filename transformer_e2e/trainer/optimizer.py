@@ -68,7 +68,7 @@ def named_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str,
 def fresh_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """What `named_state` returns after one step, but for the values: the names, shapes and types."""
     by_muon = set(optimizer.param_groups[0]["params"]) if isinstance(optimizer, Muon) else set()
-    blank = {}
+    blank: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():
         kinds = (MUON_STATE,) if parameter in by_muon else ADAMW_STATE
         blank |= {f"{what}/{name}": torch.empty_like(parameter, device="meta") for what in kinds}
