@@ -82,7 +82,13 @@ class DirectoryTrial:
         self.rows.append({"step": step, **kept})
 
     def save(
-        self, fill: Callable[[Path], None], *, step: int, best: bool, metric: float | None = None
+        self,
+        fill: Callable[[Path], None],
+        *,
+        step: int,
+        best: bool,
+        metric: float | None = None,
+        required: bool = True,
     ) -> None:
         target = self.directory / f"step-{step:08d}"
         shutil.rmtree(target, ignore_errors=True)

@@ -121,6 +121,13 @@ class RunSettings:
         100, "steps between two checkpoints; 0: only at the end", counts=False, minimum=0
     )
     keep_checkpoints: int = option(2, "newest checkpoints kept beside the best", counts=False, minimum=1)
+    disk_budget: float = option(
+        0.0,
+        "most that all of checkpoint_dir may hold, shared by all its trials [GB]; 0: no limit. What is "
+        "spare goes first, then checkpoints are refused",
+        counts=False,
+        minimum=0,
+    )
     upload: bool = option(
         True, "upload the best model as an artifact, then delete local weights", counts=False
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from fnmatch import fnmatch
-from pathlib import Path
 
 from transformer_e2e.errors import CheckpointError, TrackerError
 from transformer_e2e.runs import completion, tracker_artifacts
 from transformer_e2e.runs.checkpoints import Checkpoint, CheckpointStore
+from transformer_e2e.runs.cleaning import clean
 from transformer_e2e.runs.completion import Record, Status
+from transformer_e2e.runs.durable import in_words
 from transformer_e2e.runs.spec import TrialSpec
 from transformer_e2e.runs.tracker import Session
 
@@ -44,28 +45,22 @@ def publish(
         checkpoint = store.best()
         if checkpoint is None:
             return completion.write(spec.root, replace(record, status=Status.CLEANED))
-        record = _upload_and_verify(record, checkpoint, spec, session, poll)
+        record = _upload_and_verify(record, checkpoint, store, spec, session, poll)
         say(f"uploaded and verified {record.artifact} ({len(record.digests)} files)")
     if needs_publishing(record, spec, online=session.online):
         before = record.freed_bytes
         record = clean(record, root=spec.root, store=store)
-        say(f"deleted the local weights ({(record.freed_bytes - before) / 1e6:.1f} MB)")
+        say(f"deleted the local weights ({in_words(record.freed_bytes - before)})")
     return record
 
 
-def clean(record: Record, *, root: Path, store: CheckpointStore) -> Record:
-    """Delete the trial's local weights, and say so in its record. Repeatable after a kill.
-
-    The bytes are written down before anything goes, so that a kill in between does not lose their number.
-    """
-    if (size := store.size()) > record.freed_bytes:
-        record = completion.write(root, replace(record, freed_bytes=size))
-    store.remove_all()
-    return completion.write(root, replace(record, status=Status.CLEANED))
-
-
 def _upload_and_verify(
-    record: Record, checkpoint: Checkpoint, spec: TrialSpec, session: Session, poll: Callable[[], None]
+    record: Record,
+    checkpoint: Checkpoint,
+    store: CheckpointStore,
+    spec: TrialSpec,
+    session: Session,
+    poll: Callable[[], None],
 ) -> Record:
     digests = _selected(checkpoint, spec.artifact_files)
     reference = tracker_artifacts.upload(
@@ -82,7 +77,11 @@ def _upload_and_verify(
         },
         poll=poll,
     )
-    wrong = tracker_artifacts.differing_files(session, reference, digests, beside=spec.directory, poll=poll)
+    largest = max((checkpoint.directory / name).stat().st_size for name in digests)
+    with store.room(largest, False):  # the copy comes back one file at a time
+        wrong = tracker_artifacts.differing_files(
+            session, reference, digests, beside=spec.directory, poll=poll
+        )
     if wrong:
         raise TrackerError(f"{reference} differs from {checkpoint.directory} in {', '.join(wrong)}")
     return completion.write(

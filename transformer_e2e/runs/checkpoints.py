@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +26,9 @@ from transformer_e2e.runs.durable import (
 from transformer_e2e.runs.manifest import Manifest, read_manifest, verify, write_manifest
 
 _STEP = re.compile(r"step-(\d{8,})")
-_UNUSABLE_PREFIX = "unusable-"
-_REPLACED_PREFIX = ".replaced-"
+UNUSABLE_PREFIX = "unusable-"
+REPLACED_PREFIX = ".replaced-"
+DISCARDED_PREFIX = f"{STAGING_PREFIX}discarded-"
 
 
 @dataclass(frozen=True)
@@ -39,17 +41,31 @@ class Checkpoint:
         return self.manifest.step
 
 
+# Sets so many bytes aside (0: unknown) for the length of a block, for a checkpoint that may be the best one;
+# the block says how many they are in the end. See `DiskBudget.room`.
+Room = Callable[[int, bool], AbstractContextManager[Callable[[int], None]]]
+
+
+@contextmanager
+def boundless(needed: int, best: bool) -> Iterator[Callable[[int], None]]:
+    """Room without a budget: the disk itself is the limit."""
+    yield lambda _: None
+
+
 class CheckpointStore:
     """Only for the holder of the trial's lock."""
 
-    def __init__(self, directory: Path, *, keep: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, directory: Path, *, keep: int, say: Callable[[str], None], room: Room = boundless
+    ) -> None:
         """Repairs what a kill left: staging directories go, a checkpoint in mid-exchange comes back."""
         self.directory = directory
         self.keep = keep
         self.say = say
+        self.room = room
         remove_staging(directory)
-        for replaced in directory.glob(f"{_REPLACED_PREFIX}*"):
-            original = directory / replaced.name.removeprefix(_REPLACED_PREFIX)
+        for replaced in directory.glob(f"{REPLACED_PREFIX}*"):
+            original = directory / replaced.name.removeprefix(REPLACED_PREFIX)
             if original.exists():
                 remove(replaced)
             else:
@@ -69,9 +85,11 @@ class CheckpointStore:
             write_manifest(staging, step=step, rows=rows, best=best, metric=metric)
 
         target = self.directory / _name(step)
-        with explain_full_disk(self.directory, needed=self._newest_size()):
+        size = self._newest_size()
+        with self.room(size, best) as settle, explain_full_disk(self.directory, needed=size):
             staging = stage_directory(target, fill_and_seal)
             try:
+                settle(tree_size(staging))
                 self._publish(staging, target)
             except BaseException:
                 remove(staging)
@@ -110,32 +128,25 @@ class CheckpointStore:
         return None
 
     def all(self) -> list[Checkpoint]:
-        """Checkpoints whose manifest can be read, newest first; digests are not checked."""
-        found = []
-        for directory in self._directories():
-            try:
-                found.append(Checkpoint(directory, read_manifest(directory)))
-            except CheckpointError:
-                continue
-        return found
+        """Those whose manifest can be read, newest first; digests are not checked."""
+        return sealed_checkpoints(self.directory)
 
     def best(self) -> Checkpoint | None:
         """The newest that was the best when it was made, else the newest; None if there is none."""
-        checkpoints = self.all()
-        return next((item for item in checkpoints if item.manifest.best), next(iter(checkpoints), None))
+        return best_of(self.all())
 
     def size(self) -> int:
         """Bytes of what `remove_all` would delete."""
-        patterns = ("step-*", f"{_UNUSABLE_PREFIX}*", f"{_REPLACED_PREFIX}*", f"{STAGING_PREFIX}*")
+        patterns = ("step-*", f"{UNUSABLE_PREFIX}*", f"{REPLACED_PREFIX}*", f"{STAGING_PREFIX}*")
         return sum(tree_size(path) for pattern in patterns for path in self.directory.glob(pattern))
 
     def remove_all(self) -> None:
         """Delete every checkpoint; repeatable. The journal and the ledger of attempts stay."""
-        for pattern in ("latest", "best", f"{_UNUSABLE_PREFIX}*", f"{_REPLACED_PREFIX}*"):
+        for pattern in ("latest", "best", f"{UNUSABLE_PREFIX}*", f"{REPLACED_PREFIX}*"):
             for path in self.directory.glob(pattern):
                 remove(path)
         for directory in reversed(self._directories()):
-            self._discard(directory)
+            discard(directory)
         remove_staging(self.directory)
 
     def _directories(self) -> list[Path]:
@@ -143,7 +154,7 @@ class CheckpointStore:
 
     def _publish(self, staging: Path, target: Path) -> None:
         """Rename into place. An older checkpoint of the same step makes room, and survives a kill between."""
-        replaced = target.with_name(_REPLACED_PREFIX + target.name)
+        replaced = target.with_name(REPLACED_PREFIX + target.name)
         if target.exists():
             remove(replaced)
             os.rename(target, replaced)
@@ -162,17 +173,10 @@ class CheckpointStore:
         best = self.best()
         for item in checkpoints[self.keep :]:
             if item != best:
-                self._discard(item.directory)
-
-    def _discard(self, directory: Path) -> None:
-        """Delete so that no moment shows half a checkpoint under its name."""
-        hidden = directory.with_name(f".staging-discarded-{directory.name}")
-        remove(hidden)
-        os.rename(directory, hidden)
-        remove(hidden)
+                discard(item.directory)
 
     def _set_aside(self, directory: Path) -> None:
-        aside = directory.with_name(_UNUSABLE_PREFIX + directory.name)
+        aside = directory.with_name(UNUSABLE_PREFIX + directory.name)
         remove(aside)
         os.rename(directory, aside)
 
@@ -186,6 +190,30 @@ def list_checkpoints(directory: Path) -> list[Path]:
         (int(match[1]), path) for path in directory.glob("step-*") if (match := _STEP.fullmatch(path.name))
     ]
     return [path for _, path in sorted(found, reverse=True)]
+
+
+def sealed_checkpoints(directory: Path) -> list[Checkpoint]:
+    """Those of a trial whose manifest can be read, newest first; digests are not checked."""
+    found = []
+    for path in list_checkpoints(directory):
+        try:
+            found.append(Checkpoint(path, read_manifest(path)))
+        except CheckpointError:
+            continue
+    return found
+
+
+def best_of(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
+    """The newest that was the best when it was made, else the newest; None if there is none. Newest first."""
+    return next((item for item in checkpoints if item.manifest.best), next(iter(checkpoints), None))
+
+
+def discard(directory: Path) -> None:
+    """Delete so that no moment shows half a checkpoint under its name."""
+    hidden = directory.with_name(f"{DISCARDED_PREFIX}{directory.name}")
+    remove(hidden)
+    os.rename(directory, hidden)
+    remove(hidden)
 
 
 def _name(step: int) -> str:

@@ -10,6 +10,7 @@ from transformer_e2e.errors import TrackerError, UserError
 from transformer_e2e.runs import artifacts, completion, tracker_artifacts
 from transformer_e2e.runs.attempts import total_seconds
 from transformer_e2e.runs.checkpoints import CheckpointStore
+from transformer_e2e.runs.cleaning import clean
 from transformer_e2e.runs.completion import Ending, Record, Status
 from transformer_e2e.runs.durable import DiskFull
 from transformer_e2e.runs.journal import read_journal
@@ -136,7 +137,7 @@ class Conclusion:
         if self._spec.upload_pruned:
             self._published(record)
         elif not self._spec.keep_local:
-            artifacts.clean(record, root=self._spec.root, store=self._store)
+            clean(record, root=self._spec.root, store=self._store)
         return Leaving(Ending.PRUNED, ExitCode.DONE, Reason.TERMINATED)
 
     def of_signal(self) -> Leaving:

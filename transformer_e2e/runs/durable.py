@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,8 +92,23 @@ def fsync(path: Path) -> None:
 
 
 def tree_size(path: Path) -> int:
-    """Bytes of all files below `path`; 0 if there is none."""
-    return sum(item.stat().st_size for item in path.rglob("*") if item.is_file() and not item.is_symlink())
+    """Bytes of the file, or of all files below the directory; links and what vanishes count 0."""
+    total = 0
+    for file in [str(path)] + [os.path.join(at, name) for at, _, names in os.walk(path) for name in names]:
+        try:
+            status = os.lstat(file)
+        except OSError:
+            continue
+        total += status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return total
+
+
+def in_words(size: int) -> str:
+    """Bytes with a unit that keeps the number short: `812 B`, `12.3 kB`, `4.6 MB`, `1.2 GB`."""
+    for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
+        if size >= 10**power:
+            return f"{size / 10**power:.1f} {unit}"
+    return f"{size} B"
 
 
 @contextmanager

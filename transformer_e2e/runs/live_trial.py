@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from transformer_e2e.runs.budget import BudgetSpent
 from transformer_e2e.runs.checkpoints import CheckpointStore
 from transformer_e2e.runs.journal import Journal
 from transformer_e2e.runs.manifest import seal
@@ -31,7 +32,7 @@ class LiveTrial:
         self.last_step = 0
         self._spec, self._journal, self._store = spec, journal, store
         self._session, self._stop, self._say = session, stop, say
-        self._told_difference = False
+        self._told_difference = self._told_skipped = False
         for number, metrics in journal.rows_from(session.rows_held):
             session.send(number, metrics)
         self.best = journal.best(spec.metric_name, minimize=spec.goal == "minimize")
@@ -58,10 +59,22 @@ class LiveTrial:
             self._session.note_best(self._spec.metric_name, value)
 
     def save(
-        self, fill: Callable[[Path], None], *, step: int, best: bool, metric: float | None = None
+        self,
+        fill: Callable[[Path], None],
+        *,
+        step: int,
+        best: bool,
+        metric: float | None = None,
+        required: bool = True,
     ) -> None:
         self._journal.sync()  # before the checkpoint that counts these rows
-        saved = self._store.save(fill, step=step, rows=self._journal.position, best=best, metric=metric)
+        try:
+            saved = self._store.save(fill, step=step, rows=self._journal.position, best=best, metric=metric)
+        except BudgetSpent as error:
+            if required or best or not self._store.all():
+                raise
+            self._tell_skipped(step, error)
+            return
         self._session.note_checkpoint(step, seal(saved))
 
     def restore(self, load: Callable[[Path], None]) -> int | None:
@@ -79,6 +92,14 @@ class LiveTrial:
     def differences(self) -> int:
         """Replayed values that were not what an earlier attempt logged."""
         return len(self._journal.differences)
+
+    def _tell_skipped(self, step: int, error: BudgetSpent) -> None:
+        if not self._told_skipped:
+            self._told_skipped = True
+            self._say(
+                f"no checkpoint at step {step}, but training goes on (a kill would repeat the steps since "
+                f"the one before): {error}"
+            )
 
     def _tell_differences(self) -> None:
         if self._journal.differences and not self._told_difference:

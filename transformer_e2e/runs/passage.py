@@ -11,7 +11,8 @@ from transformer_e2e.errors import UserError
 from transformer_e2e.runs import background, completion
 from transformer_e2e.runs.artifacts import needs_publishing
 from transformer_e2e.runs.attempts import Attempt
-from transformer_e2e.runs.checkpoints import CheckpointStore
+from transformer_e2e.runs.budget import DiskBudget
+from transformer_e2e.runs.checkpoints import CheckpointStore, Room, boundless
 from transformer_e2e.runs.completion import Ending, Record
 from transformer_e2e.runs.conclusion import Conclusion, Leaving
 from transformer_e2e.runs.config_file import check_config, keep_wandb_run_id, wandb_run_id
@@ -124,7 +125,11 @@ class Passage:
         (self._spec.directory / JOURNAL_NAME).unlink(missing_ok=True)
 
     def _store(self) -> CheckpointStore:
-        return CheckpointStore(self._spec.directory, keep=self._spec.keep_checkpoints, say=self._say)
+        spec, say = self._spec, self._say
+        room: Room = boundless
+        if spec.disk_budget:
+            room = DiskBudget(spec.root, spec.run_id, limit=spec.disk_budget, say=say).room
+        return CheckpointStore(spec.directory, keep=spec.keep_checkpoints, say=say, room=room)
 
     def _skip(self, record: Record) -> int:
         spec = self._spec

@@ -29,6 +29,7 @@ class TrialSpec:
     force: bool = False
     no_wait: bool = False
     keep_checkpoints: int = 2
+    disk_budget: int = 0  # most bytes that all of `root` may hold; 0: no limit
     metric_name: str = "eval/loss"
     goal: Literal["minimize", "maximize"] = "minimize"
     # Files of a checkpoint that make the uploaded model; shell patterns, each must match.

@@ -36,11 +36,13 @@ class Trial(Protocol):
         step: int,
         best: bool,
         metric: float | None = None,
+        required: bool = True,
     ) -> None:
         """Make a checkpoint out of the files that `fill(directory)` writes: complete, or absent.
 
         `best`: the metric improved, so this one is kept beside the newest and is the one uploaded.
-        Raises DiskFull and leaves the older checkpoints as they were.
+        Raises DiskFull and leaves the older checkpoints as they were. `required` False, and not the best: if
+        the disk budget is spent and there is an older checkpoint, that is said and training goes on.
         """
         ...
 

@@ -138,6 +138,7 @@ def trial_spec(settings: Settings, argv: Sequence[str]) -> TrialSpec:
         force=run.force,
         no_wait=run.no_wait,
         keep_checkpoints=run.keep_checkpoints,
+        disk_budget=round(run.disk_budget * 1e9),
         artifact_files=ARTIFACT_FILES,
         rerun_command=shlex.join(["python", "-m", "transformer_e2e.scripts.train", *argv, "--force"]),
     )

@@ -66,7 +66,7 @@ def train(
             with generators.untouched():
                 scores = evaluate(state.model, state.step == settings.max_steps)
             if scores is None:
-                saver.save(best=False)
+                saver.save(best=False, required=False)
                 return Outcome.STOPPED
             if not math.isfinite(scores["eval/loss"]):
                 return Outcome.DIVERGED
@@ -77,7 +77,7 @@ def train(
             state.unlogged = {}
         outcome = end_of(state, settings) or (Outcome.STOPPED if trial.stop_requested else None)
         if improved or outcome or (checkpoint_interval and state.step % checkpoint_interval == 0):
-            saver.save(best=improved)
+            saver.save(best=improved, required=outcome in (Outcome.FINISHED, Outcome.EARLY_STOPPED))
         if outcome:
             return outcome
 
@@ -136,11 +136,11 @@ class Saver:
     def position(self) -> tuple[int, int]:
         return self.state.step, self.state.evaluated_step
 
-    def save(self, *, best: bool) -> None:
+    def save(self, *, best: bool, required: bool) -> None:
         if self.position() == self.saved:
             return
         metric = self.state.best_loss if best else None
-        self.trial.save(self.fill, step=self.state.step, best=best, metric=metric)
+        self.trial.save(self.fill, step=self.state.step, best=best, metric=metric, required=required)
         self.saved = self.position()
 
     def fill(self, directory: Path) -> None:
