@@ -15,7 +15,9 @@ from tests.serving import ServerProcess, run_client
 from tests.training import Workplace
 
 ROWS = 96
-SETTINGS = {"max_steps": ROWS, "eval_interval": 13, "checkpoint_interval": 5}
+# A step takes long enough to be hit: 0.1 s on a busy core.
+SLOW_STEPS = {"context_window": 64, "model_dim": 64, "num_layers": 2, "batch_size": 16}
+SETTINGS = {"max_steps": ROWS, "eval_interval": 13, "checkpoint_interval": 5, **SLOW_STEPS}
 
 
 def seeds() -> list[int]:

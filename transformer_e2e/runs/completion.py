@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from transformer_e2e.errors import CheckpointError
-from transformer_e2e.runs.durable import fsync, write_json
+from transformer_e2e.runs.durable import fsync, make_directory, write_json
 from transformer_e2e.runs.identity import COMPLETION_DIR, RECORD_SUFFIX, check_name
 
 
@@ -79,7 +79,7 @@ def record_path(root: Path, run_id: str) -> Path:
 def write(root: Path, record: Record) -> Record:
     """Make or replace the record, on disk before this returns. The caller holds the trial's lock."""
     path = record_path(root, record.run_id)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     record = replace(record, updated_at=datetime.now(UTC).isoformat(timespec="seconds"))
     write_json(path, asdict(record))
     return record

@@ -157,6 +157,7 @@ class Conclusion:
 
     def _record(self, ending: Ending, result: Result, trial: LiveTrial, seconds: float) -> Record:
         spec = self._spec
+        trial.sync()
         best = trial.best if result.best_metric is None else result.best_metric
         return completion.write(
             spec.root,

@@ -50,6 +50,15 @@ def write_text(path: Path, text: str) -> None:
         fsync(path.parent)
 
 
+def make_directory(path: Path) -> None:
+    """Make `path` and whatever it lies in, on disk before this returns; nothing happens if it exists."""
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    path.mkdir(exist_ok=True)
+    fsync(path.parent)  # else a power cut takes it away with all that was flushed inside
+
+
 def stage_directory(target: Path, fill: Callable[[Path], None]) -> Path:
     """A complete, flushed hidden sibling of `target`, ready for one rename.
 

@@ -34,6 +34,7 @@ class Journal:
         self.differences: list[str] = []  # what a replay did otherwise than the first time
         self._replay: deque[tuple[int, dict[str, Any]]] = deque()  # (step, encoded metrics) to come again
         self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        fsync(directory)  # its name must be there before any checkpoint that counts its rows
 
     def rewind(self, rows: int) -> None:
         """Training continues from a checkpoint made when `rows` were logged: expect the later ones again.

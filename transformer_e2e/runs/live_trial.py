@@ -77,6 +77,10 @@ class LiveTrial:
             return
         self._session.note_checkpoint(step, seal(saved))
 
+    def sync(self) -> None:
+        """Let the rows logged up to now survive a power cut: before a record that ends the training."""
+        self._journal.sync()
+
     def restore(self, load: Callable[[Path], None]) -> int | None:
         self._stop.poll_from_now()
         checkpoint = self._store.restore(load)

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from transformer_e2e.runs.durable import make_directory
+
 LOCK_NAME = ".lock"
 _POLL_SECONDS = 0.2
 
@@ -69,7 +71,7 @@ def is_held(directory: Path) -> bool:
 
 def _try(directory: Path) -> int | None:
     """A descriptor that holds the lock; None: somebody else does, or the file vanished while we locked it."""
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     path = directory / LOCK_NAME
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
