@@ -73,16 +73,16 @@ def label(value: Any) -> str:
     return str(value)
 
 
-def readable_limits(values: Sequence[float]) -> tuple[float, float]:
+def readable_limits(values: Sequence[float], reach: float = 3.0) -> tuple[float, float]:
     """Limits in which the usual values fill the axis; a diverged trial's value may lie outside.
 
-    The outer limit is three times the distance from the median to the farther quartile, or the extreme
+    The outer limit is `reach` times the distance from the median to the farther quartile, or the extreme
     value if that is nearer. `values` are finite and not empty.
     """
     low, high, middle = min(values), max(values), statistics.median(values)
     if len(values) >= 4:
         first, _, third = statistics.quantiles(values, n=4, method="inclusive")
-        reach = 3 * max(third - middle, middle - first) or 0.05 * abs(middle)
-        low, high = max(low, middle - reach), min(high, middle + reach)
+        usual = max(third - middle, middle - first) or 0.05 * abs(middle) / reach
+        low, high = max(low, middle - reach * usual), min(high, middle + reach * usual)
     pad = 0.06 * (high - low) or 0.05 * (abs(middle) or 1.0)
     return low - pad, high + pad

@@ -1,76 +1,187 @@
-"""The picture of one trial: loss, learning rate, gradient norm and speed over its steps."""
+"""The picture of one trial: loss, learning rate, gradient norm, speed and generalisation gap over its steps."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformer_e2e.plots.canvas import BEST, CALM, PALE, new_figure, write
-from transformer_e2e.plots.scale import readable_limits
+from transformer_e2e.plots.canvas import BLUE, GREEN, INK, ORANGE, PALE, RED, SKY, calm_ticks, new_mosaic, write
+from transformer_e2e.plots.history import Point, TrialHistory
+from transformer_e2e.plots.losses import draw_losses
+from transformer_e2e.plots.scale import label, readable_limits
+from transformer_e2e.plots.smooth import smoothed
 
-Row = Mapping[str, Any]
-_PANELS = (
-    ("train/learning_rate", "learning rate"),
-    ("train/grad_norm", "gradient norm (before clipping)"),
-    ("perf/tokens_per_second", "tokens / s"),
-)
+_OUTCOME_COLOURS = {"finished": GREEN, "early_stopped": GREEN, "diverged": RED, "failed": RED}
+_NARROW, _TINY = 0.09, 0.018  # shares of the width below which a stretch has no room for words, for a number
 
 
-def plot_trial(journal_rows: Sequence[Row], attempts: Sequence[Row], title: str, path: Path) -> Path | None:
-    """Draw a trial from its metrics.jsonl (rows of `step` and `metrics`) and the lines of its attempts.jsonl.
+def plot_trial(history: TrialHistory, path: Path) -> Path | None:
+    """Write the picture at `path` and return it; None, and nothing written, if no loss was logged.
 
-    Panels without data are left out. A dotted line marks the step at which an attempt ended before the
-    last one went on. Writes the PNG at `path` and returns it, or None if no row has a loss.
+    Panels without data are left out. A strip on top shows which attempt took which steps; dotted lines
+    go through every panel where one was resumed.
     """
-    losses = [name for name in ("train/loss", "eval/loss") if _series(journal_rows, name)]
-    if not losses:
+    if not any(history.series(name) for name in ("train/loss", "eval/loss")):
         return None
-    panels = [(name, text) for name, text in _PANELS if _series(journal_rows, name)]
-    figure, axes = new_figure(
-        9, 4 + 1.5 * len(panels), 1 + len(panels), 1, sharex=True, height_ratios=[3] + [1] * len(panels)
-    )
-    top = axes[0, 0]
-    _draw_losses(top, journal_rows)
-    for axis, (name, text) in zip(axes[1:, 0], panels, strict=True):
-        axis.plot(*zip(*_series(journal_rows, name), strict=True), color=CALM, linewidth=1.1)
-        axis.set_title(text, fontsize=8.5, loc="left")
-        axis.set_ylim(bottom=0)
-    for axis in axes[:, 0]:
-        for step in _interruptions(attempts):
-            axis.axvline(step, color=PALE, linestyle=":", linewidth=1.2)
-    number = sum(line.get("event") == "start" for line in attempts)
-    top.set_title(f"{title}   ({number} attempts)" if number > 1 else title, fontsize=10, loc="left")
-    axes[-1, 0].set_xlabel("optimizer step")
+    small = [name for name, draw in _PANELS.items() if draw(None, history)]
+    stretches = [s for s in history.stretches() if s.last > s.first]
+    layout = [["attempts", "attempts"]] if len(stretches) > 1 else []
+    heights = [0.28] * len(layout)
+    layout, heights = [*layout, ["loss", "loss"]], [*heights, 4.2]
+    for place in range(0, len(small), 2):
+        pair = small[place : place + 2]
+        layout.append([pair[0], pair[-1]])
+        heights.append(1.5)
+    figure, axes = new_mosaic(10, 1.1 + 0.78 * sum(heights), layout, heights)
+    draw_losses(axes["loss"], history)
+    for name in small:
+        _PANELS[name](axes[name], history)
+        calm_ticks(axes[name])
+    if len(stretches) > 1:
+        _draw_attempts(axes, history)
+    width = history.last_step or 1.0
+    axes["loss"].set_xlim(-0.01 * width, 1.01 * width)
+    axes["loss"].tick_params(labelbottom=True)
+    axes["loss"].xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
+    for name in layout[-1]:
+        axes[name].set_xlabel("optimizer step", fontsize=9)
+    _head(figure, history)
     return write(figure, path)
 
 
-def _draw_losses(axis: Any, rows: Sequence[Row]) -> None:
-    train, evaluated = _series(rows, "train/loss"), _series(rows, "eval/loss")
-    if train:
-        axis.plot(*zip(*train, strict=True), color=PALE, linewidth=1.0, label="training batches")
-    if evaluated:
-        axis.plot(*zip(*evaluated, strict=True), color=CALM, marker="o", markersize=4, label="validation")
-        step, loss = min(evaluated, key=lambda pair: pair[1])
-        axis.plot(
-            [step], [loss], color=BEST, marker="*", markersize=13, linestyle="", label=f"best {loss:.4g}"
-        )
-    axis.set_ylim(*readable_limits([loss for _, loss in (*train, *evaluated)]))
-    axis.set_ylabel("loss [nats/token]")
-    axis.legend(fontsize=8, frameon=False)
+def _head(figure: Any, history: TrialHistory) -> None:
+    outcome = history.outcome.replace("_", "-") or "not finished"
+    facts = [f"{outcome} after {history.last_step:,.0f} steps"]
+    if best := history.best():
+        facts.append(f"best {history.metric} {best[1]:.4g} at step {best[0]:,.0f}")
+        bits = dict(history.series("eval/bits_per_byte")).get(best[0])
+        facts += [f"{bits:.3f} bits per byte"] if bits is not None else []
+    if tokens := history.series("train/tokens"):
+        facts.append(f"{_amount(tokens[-1][1])} tokens")
+    if seconds := history.seconds():
+        facts.append(_time(seconds))
+    if (number := len(history.stretches())) > 1:
+        facts.append(f"{number} attempts")
+    # The second, empty line keeps room for the facts: a title has one size of letters.
+    figure.suptitle(f"{history.run_id}\n", x=0.012, ha="left", fontsize=13, fontweight="bold")
+    below = 1 - 0.34 / figure.get_figheight()
+    figure.text(0.012, below, "  ·  ".join(facts), ha="left", va="top", fontsize=9.5, color=INK)
+    colour = _OUTCOME_COLOURS.get(history.outcome, ORANGE)
+    figure.text(
+        0.99,
+        0.985,
+        outcome,
+        ha="right",
+        va="top",
+        fontsize=10,
+        color="white",
+        fontweight="bold",
+        bbox={"boxstyle": "round,pad=0.35", "facecolor": colour, "edgecolor": "none"},
+    )
 
 
-def _series(rows: Sequence[Row], name: str) -> list[tuple[float, float]]:
-    """(step, value) of the rows that hold a finite `name`."""
-    found = []
-    for row in rows:
-        value = row["metrics"].get(name)
-        if isinstance(value, int | float) and math.isfinite(value):
-            found.append((float(row["step"]), float(value)))
-    return found
+def _draw_attempts(axes: dict[str, Any], history: TrialHistory) -> None:
+    strip = axes["attempts"]
+    width = history.last_step or 1.0
+    shown = [stretch for stretch in history.stretches() if stretch.last > stretch.first]
+    for place, stretch in enumerate(shown):
+        span = stretch.last - stretch.first
+        strip.barh(0, span, left=stretch.first, height=1, color=("#dbe7f0", "#c3d6e4")[place % 2])
+        room = span / width
+        text = f"{stretch.number} {stretch.ending}" if room >= _NARROW else f"{stretch.number}"
+        if room >= _TINY:
+            middle = stretch.first + span / 2
+            strip.text(middle, 0, text.strip(), ha="center", va="center", fontsize=7.5, color="#243b53")
+        if place:
+            for name, axis in axes.items():
+                if name != "attempts":
+                    axis.axvline(stretch.first, color=PALE, linestyle=(0, (1, 2)), linewidth=1.1, zorder=0.5)
+    strip.set_yticks([0], ["attempt"])
+    strip.tick_params(length=0, labelbottom=False)
+    strip.set_ylim(-0.5, 0.5)
+    strip.grid(False)
+    for side in ("left", "bottom"):
+        strip.spines[side].set_visible(False)
 
 
-def _interruptions(attempts: Sequence[Row]) -> list[float]:
-    ends = [line for line in attempts if line.get("event") == "end" and line.get("steps") is not None]
-    return [float(line["steps"]) for line in ends[:-1]]
+def _learning_rate(axis: Any, history: TrialHistory) -> bool:
+    points = history.series("train/learning_rate")
+    if axis is not None:
+        axis.plot(*zip(*points, strict=True), color=BLUE, linewidth=1.5)
+        axis.set_ylim(bottom=0)
+        axis.yaxis.set_major_formatter(lambda value, _: label(value))
+        _name(axis, "learning rate")
+    return bool(points)
+
+
+def _grad_norm(axis: Any, history: TrialHistory) -> bool:
+    points = [(step, value) for step, value in history.series("train/grad_norm") if value > 0]
+    if axis is not None:
+        _noisy(axis, points)
+        lowest, highest = min(v for _, v in points), max(v for _, v in points)
+        if highest > 20 * lowest:
+            axis.set_yscale("log")
+        else:
+            axis.set_ylim(bottom=0)
+        _name(axis, "gradient norm before clipping")
+    return bool(points)
+
+
+def _speed(axis: Any, history: TrialHistory) -> bool:
+    points = history.series("perf/tokens_per_second")
+    if axis is not None:
+        _noisy(axis, points)
+        ordered = sorted(value for _, value in points)
+        axis.set_ylim(bottom=0)
+        axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        _name(axis, f"speed [tokens/s], median {ordered[len(ordered) // 2]:,.0f}")
+    return bool(points)
+
+
+def _gap(axis: Any, history: TrialHistory) -> bool:
+    """Validation minus (smoothed) training loss at each evaluation."""
+    import numpy as np
+
+    train, evaluated = history.series("train/loss"), history.series("eval/loss")
+    evaluated = [point for point in evaluated if train and point[0] >= train[0][0]]
+    if len(evaluated) < 2:
+        return False
+    if axis is not None:
+        steps, (calm, _) = [step for step, _ in train], smoothed([value for _, value in train])
+        at = [step for step, _ in evaluated]
+        gaps = [value - float(np.interp(step, steps, calm)) for step, value in evaluated]
+        axis.axhline(0, color=INK, linewidth=0.9)
+        axis.fill_between(at, 0, gaps, color=RED, alpha=0.12, linewidth=0)
+        axis.plot(at, gaps, color=RED, linewidth=1.4, marker="o", markersize=3)
+        axis.set_ylim(*readable_limits([*gaps, 0.0], reach=12))
+        _name(axis, "generalisation gap: validation - training loss [nats/token]")
+    return True
+
+
+_PANELS = {"learning_rate": _learning_rate, "grad_norm": _grad_norm, "speed": _speed, "gap": _gap}
+
+
+def _noisy(axis: Any, points: list[Point]) -> None:
+    steps, values = [step for step, _ in points], [value for _, value in points]
+    calm, window = smoothed(values)
+    if window > 1:
+        axis.plot(steps, values, color=SKY, linewidth=0.7, alpha=0.55)
+    axis.plot(steps, calm, color=BLUE, linewidth=1.4)
+
+
+def _name(axis: Any, text: str) -> None:
+    axis.set_title(text, fontsize=9, loc="left")
+
+
+def _time(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    if hours:
+        return f"{hours} h {rest // 60} min"
+    return f"{rest // 60} min {rest % 60} s" if rest >= 60 else f"{rest} s"
+
+
+def _amount(number: float) -> str:
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.0f}"
