@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 
 WRONG_INPUT = 2  # exit code
 INTERRUPTED = 130  # exit code: 128 + SIGINT
+LOGGER = "transformer_e2e"  # above the logger of every module; launch/console.py gives it its handlers
 
 
 class UserError(Exception):
@@ -53,12 +56,26 @@ def nearest(given: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def complain(problem: object, *, with_traceback: bool = False) -> None:
+    """Say what went wrong on standard error, and in the log file if one is open.
+
+    `with_traceback`: with that of the exception that is being handled.
+    """
+    logger = logging.getLogger(LOGGER)
+    if logger.handlers:
+        logger.error("%s", problem, exc_info=with_traceback)
+        return
+    print(f"error: {problem}", file=sys.stderr, flush=True)
+    if with_traceback:
+        traceback.print_exc()
+
+
 def exit_code_of(action: Callable[[], int]) -> int:
     """What `action()` returns; for entry points. A UserError is printed and becomes 2, Ctrl-C becomes 130."""
     try:
         return action()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(error)
         return WRONG_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -11,7 +11,6 @@ from transformer_e2e.plots.importance import importance
 from transformer_e2e.plots.point import SweepPoint
 from transformer_e2e.plots.scale import label, readable_limits, scale_of
 from transformer_e2e.plots.sweep import plot_sweep
-from transformer_e2e.plots.trial import plot_trial
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -53,21 +52,6 @@ def test_odd_trials_do_not_keep_a_sweep_from_its_pictures(tmp_path: Path):
         SweepPoint(name="text", settings={"a": "b"}, value=1.0, finished=True, curve=[(1, math.inf)]),
     ]
     assert len(plot_sweep(odd, "eval/f1", "maximize", tmp_path)) == 3
-
-
-def test_a_trial_gets_one_picture_and_none_without_a_loss(tmp_path: Path):
-    rows = [
-        {"step": step, "metrics": {"train/loss": 1 / step, "train/learning_rate": 0.1, "eval/loss": 2 / step}}
-        for step in range(1, 9)
-    ]
-    attempts = [{"event": "start"}, {"event": "end", "steps": 4}, {"event": "start"}]
-    path = tmp_path / "trial.png"
-    assert plot_trial(rows, attempts, "a trial", path) == path
-    assert path.read_bytes().startswith(PNG)
-    assert (
-        plot_trial([{"step": 1, "metrics": {"train/loss": math.nan}}], [], "x", tmp_path / "no.png") is None
-    )
-    assert not (tmp_path / "no.png").exists()
 
 
 @pytest.mark.parametrize(

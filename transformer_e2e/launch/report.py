@@ -28,20 +28,20 @@ YARDSTICKS = {  # the names that metrics.yardsticks gives them
 _LOG_WIDTH = 140  # a file or a pipe has no width; rich would cut at 80
 
 
-def print_table(rows: Sequence[TrialRow], searched: Sequence[str], metric: str, goal: str) -> None:
-    """One line a trial, the best first and marked."""
+def table(rows: Sequence[TrialRow], searched: Sequence[str], metric: str, goal: str) -> str:
+    """One line a trial, the best first and marked; coloured on a terminal."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for title in ("", "trial", "outcome", *searched, metric, "bits/byte", "time"):
-        table.add_column(
+        shown.add_column(
             title, no_wrap=title == "trial", justify="left" if title in ("", "trial") else "right"
         )
     for place, row in enumerate(ranked(rows, goal)):
         best = place == 0 and row.value is not None
         style = MARKS.get(row.outcome)
-        table.add_row(
+        shown.add_row(
             "*" if best else "",
             row.run_id,
             f"[{style}]{row.outcome}[/]" if style else row.outcome,
@@ -52,7 +52,10 @@ def print_table(rows: Sequence[TrialRow], searched: Sequence[str], metric: str, 
             style="bold" if best else None,
         )
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _LOG_WIDTH
-    Console(width=width).print(table)
+    console = Console(width=width)
+    with console.capture() as capture:
+        console.print(shown)
+    return capture.get().rstrip("\n")
 
 
 def yardstick_lines(best: TrialRow) -> list[str]:

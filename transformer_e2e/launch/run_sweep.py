@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from transformer_e2e.errors import ConfigError, LaunchError
+from transformer_e2e.errors import ConfigError, LaunchError, complain
 from transformer_e2e.launch import report
 from transformer_e2e.launch.agents import AgentPool
+from transformer_e2e.launch.console import open_console
 from transformer_e2e.launch.environment import (
     DEFAULT_PROJECT,
     available_cores,
@@ -50,6 +52,7 @@ class SweepOrder:
     prompt: str = "Return a"
     log_dir: Path = Path("logs")
     plot_dir: Path = Path("training_plots")
+    log_file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class _Sweep:
 
     path: SweepPath
     spec: dict[str, Any]
+    say: Callable[[str], None]
 
     @property
     def metric(self) -> str:
@@ -79,22 +83,23 @@ def run_sweep(order: SweepOrder) -> int:
     0: the agents did what was asked and a trial finished; 1: they did not; 130 (143): interrupted, agents
     and trials have ended after a checkpoint. Raises UserError before anything is left running.
     """
+    say = open_console(order.log_file)
     order = _checked(order)
     spec = load_spec(order.spec) if order.spec else None
     with Interrupts() as interrupts, connected(order.root) as server:
         if server:
-            print(f"no W&B is configured: using the embedded server at {server.url}, data in {order.root}/")
+            say(f"no W&B is configured: using the embedded server at {server.url}, data in {order.root}/")
         else:
             Connection.configured().viewer(seconds=15.0)  # `wandb` itself tries a wrong address for minutes
-        sweep = _create(order, spec) if spec is not None else _existing(order)
+        sweep = _create(order, spec, say) if spec is not None else _existing(order, say)
         root = order.root if server else None
-        print(f"sweep {sweep.path}" + (f"  {sweep.path.url}" if sweep.path.url else ""), flush=True)
+        say(f"sweep {sweep.path}" + (f"  {sweep.path.url}" if sweep.path.url else ""))
         try:
             lost = 0 if interrupts.count else _work(order, sweep, server, interrupts)
         finally:
             if interrupts.count:
-                print("stopped; every trial that was running kept a checkpoint. To go on:")
-                print(report.continue_line(str(sweep.path), root), flush=True)
+                say("stopped; every trial that was running kept a checkpoint. To go on:")
+                say(report.continue_line(str(sweep.path), root))
         if interrupts.count:
             return interrupts.exit_code
         return _finish(order, sweep, root, lost) or interrupts.exit_code
@@ -117,13 +122,13 @@ def _checked(order: SweepOrder) -> SweepOrder:
     return replace(order, agents=order.agents or default_agents(available_cores()))
 
 
-def _create(order: SweepOrder, spec: dict[str, Any]) -> _Sweep:
+def _create(order: SweepOrder, spec: dict[str, Any], say: Callable[[str], None]) -> _Sweep:
     project = order.project or os.environ.get("WANDB_PROJECT") or spec.get("project") or DEFAULT_PROJECT
     environment = with_own_python_first(os.environ)
-    return _Sweep(create_sweep(spec, environment, project=project, entity=order.entity), spec)
+    return _Sweep(create_sweep(spec, environment, project=project, entity=order.entity), spec, say)
 
 
-def _existing(order: SweepOrder) -> _Sweep:
+def _existing(order: SweepOrder, say: Callable[[str], None]) -> _Sweep:
     """The sweep that `--sweep` names, running again if it was paused."""
     entity = order.entity or os.environ.get("WANDB_ENTITY")
     if (order.sweep or "").count("/") < 2 and entity is None:
@@ -135,7 +140,7 @@ def _existing(order: SweepOrder) -> _Sweep:
         raise LaunchError(f"sweep {path} was cancelled and hands out no more trials; start a new one")
     if view.state.upper() == "PAUSED":
         set_state(path, "resume", with_own_python_first(os.environ))
-    return _Sweep(path, view.config)
+    return _Sweep(path, view.config, say)
 
 
 def _work(order: SweepOrder, sweep: _Sweep, server: EmbeddedServer | None, interrupts: Interrupts) -> int:
@@ -157,9 +162,9 @@ def _work(order: SweepOrder, sweep: _Sweep, server: EmbeddedServer | None, inter
     def summarise(rows: Sequence[TrialRow]) -> Progress:
         return progress(rows, total=total, agents=agents, goal=sweep.goal, now=time.time())
 
-    print(f"{agents} agents, logs in {pool.log_dir}/" + (f", server in {order.root}/" if server else ""))
+    sweep.say(f"{agents} agents, logs in {pool.log_dir}/" + (f", server in {order.root}/" if server else ""))
     lookout = Lookout(sweep.look)
-    with screen_for(sweep.metric, sweep.goal) as screen:
+    with screen_for(sweep.metric, sweep.goal, sweep.say) as screen:
         watch = Watch(pool, lookout, screen, interrupts, summarise, server.revive if server else lambda: None)
         try:
             pool.start()
@@ -191,45 +196,51 @@ def _finish(order: SweepOrder, sweep: _Sweep, root: Path | None, lost: int) -> i
     state, rows = sweep.look()
     best = finished_best(rows, sweep.goal)
     names = searched(sweep.spec)
-    print()
-    report.print_table(rows, names, sweep.metric, sweep.goal)
+    sweep.say("\n" + report.table(rows, names, sweep.metric, sweep.goal))
     pictures = report.draw(rows, names, sweep.metric, sweep.goal, order.plot_dir / sweep.path.id)
     if pictures:
-        print(f"\npictures: {', '.join(str(path) for path in pictures)}")
+        sweep.say(f"\npictures: {', '.join(str(path) for path in pictures)}")
     artifact = None
     if best is not None:
-        print("\n" + "\n".join(report.yardstick_lines(best)), flush=True)
+        sweep.say("\n" + "\n".join(report.yardstick_lines(best)))
         artifact = report.artifact_of(best, f"{sweep.path.entity}/{sweep.path.project}")
         if order.sample:
-            _sample(artifact, order.prompt)
-    print("\n" + "\n".join(report.next_steps(str(sweep.path), artifact, root)), flush=True)
+            _sample(artifact, order.prompt, sweep.say)
+    sweep.say("\n" + "\n".join(report.next_steps(str(sweep.path), artifact, root)))
     return _verdict(sweep, state, rows, lost, order)
 
 
 def _verdict(sweep: _Sweep, state: str, rows: Sequence[TrialRow], lost: int, order: SweepOrder) -> int:
     logs = order.log_dir / sweep.path.id
     if not any(row.outcome in ("finished", "diverged") for row in rows):
-        print(f"error: no trial of {len(rows)} finished; what they said is in {logs}/", file=sys.stderr)
+        complain(
+            f"no trial of {len(rows)} finished; what they said is in {logs}/. Start one by hand with the "
+            f"arguments that its log shows, and see why"
+        )
         return 1
     if lost and state.upper() != "FINISHED":
-        print(f"error: the sweep is not finished: {lost} agents left early; see {logs}/", file=sys.stderr)
+        complain(
+            f"the sweep is not finished: {lost} agents left early; why is at the end of their logs in "
+            f"{logs}/. The command with --sweep above goes on with it"
+        )
         return 1
     return 0
 
 
-def _sample(artifact: str, prompt: str) -> None:
+def _sample(artifact: str, prompt: str, say: Callable[[str], None]) -> None:
     """Let the best model write, as a user would; a failure is shown and changes nothing else."""
-    command = [sys.executable, "-m", "transformer_e2e.scripts.generate"]
-    print(f"\na sample from {artifact}:", flush=True)
+    command = ["-m", "transformer_e2e.scripts.generate", "--artifact", artifact, "--prompt", prompt]
+    say(f"\na sample from {artifact}:")
     with contextlib.suppress(subprocess.TimeoutExpired):
         done = subprocess.run(
-            [*command, "--artifact", artifact, "--prompt", prompt],
+            [sys.executable, *command],
             env={**os.environ, "WANDB_SILENT": "true"},
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
             timeout=SAMPLE_SECONDS,
         )
         if done.returncode == 0:
+            say(done.stdout.rstrip())
             return
-    print(
-        f"warning: no sample; try it by hand: {' '.join(command[1:])} --artifact {artifact}", file=sys.stderr
-    )
+    say(f"warning: no sample; try it by hand: {shlex.join(['python', *command])}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -40,16 +40,21 @@ class Screen(Protocol):
         ...
 
 
-def screen_for(metric: str, goal: str) -> Screen:
-    """The live panel if stdout is a terminal, else plain lines."""
-    return LivePanel(metric, goal) if sys.stdout.isatty() else PlainLines(metric)
+def _print(text: str) -> None:
+    print(text, flush=True)
+
+
+def screen_for(metric: str, goal: str, say: Callable[[str], None] = _print) -> Screen:
+    """The live panel if stdout is a terminal, else plain lines; `say` takes what is kept."""
+    return LivePanel(metric, goal, say) if sys.stdout.isatty() else PlainLines(metric, say)
 
 
 class PlainLines:
     """One line when a trial has ended, otherwise at most one in `LINE_SECONDS`, and only what changed."""
 
-    def __init__(self, metric: str) -> None:
+    def __init__(self, metric: str, say: Callable[[str], None] = _print) -> None:
         self._metric = metric
+        self.say = say
         self._done = -1
         self._last = ""
         self._spoken = 0.0
@@ -62,24 +67,22 @@ class PlainLines:
     ) -> None:
         return None
 
-    def say(self, text: str) -> None:
-        print(text, flush=True)
-
     def show(self, progress: Progress, rows: Sequence[TrialRow]) -> None:
         text, now = progress.text(self._metric), time.monotonic()
         due = now - self._spoken >= LINE_SECONDS and text != self._last
         if due or progress.done != self._done:
             self._last, self._done, self._spoken = text, progress.done, now
-            print(text, flush=True)
+            self.say(text)
 
 
 class LivePanel:
     """A progress bar over the best and the running trials, redrawn in place."""
 
-    def __init__(self, metric: str, goal: str) -> None:
+    def __init__(self, metric: str, goal: str, say: Callable[[str], None] = _print) -> None:
         from rich.live import Live
 
         self._metric, self._goal = metric, goal
+        self.say = say  # rich has taken standard output over, and prints above the panel
         self._began = time.monotonic()
         self._live = Live(refresh_per_second=4, transient=True)
 
@@ -91,9 +94,6 @@ class LivePanel:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.__exit__(kind, error, trace)
-
-    def say(self, text: str) -> None:
-        self._live.console.print(text, markup=False, highlight=False)
 
     def show(self, progress: Progress, rows: Sequence[TrialRow]) -> None:
         from rich.console import Group

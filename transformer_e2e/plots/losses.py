@@ -39,7 +39,11 @@ def draw_losses(axis: Any, history: TrialHistory) -> None:
     marks = {name: bits * rate for name, bits in history.yardsticks.items()} if rate else {}
     low, high = _set_limits(axis, [*seen, *[loss for _, loss in evaluated]], marks)
     axis.set_ylabel("loss [nats/token]", fontsize=9)
-    _draw_yardsticks(axis, {name: mark for name, mark in marks.items() if low <= mark <= high - 0.03 * (high - low)}, rate or 1.0)
+    _draw_yardsticks(
+        axis,
+        {name: mark for name, mark in marks.items() if low <= mark <= high - 0.03 * (high - low)},
+        rate or 1.0,
+    )
     if rate:
         bits_axis = axis.secondary_yaxis("right", functions=(lambda y: y / rate, lambda y: y * rate))
         bits_axis.set_ylabel("bits per byte", fontsize=9)

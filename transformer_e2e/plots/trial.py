@@ -1,11 +1,22 @@
-"""The picture of one trial: loss, learning rate, gradient norm, speed and generalisation gap over its steps."""
+"""The picture of one trial: loss, learning rate, gradient norm, speed, generalisation gap over its steps."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from transformer_e2e.plots.canvas import BLUE, GREEN, INK, ORANGE, PALE, RED, SKY, calm_ticks, new_mosaic, write
+from transformer_e2e.plots.canvas import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    PALE,
+    RED,
+    SKY,
+    calm_ticks,
+    new_mosaic,
+    write,
+)
 from transformer_e2e.plots.history import Point, TrialHistory
 from transformer_e2e.plots.losses import draw_losses
 from transformer_e2e.plots.scale import label, readable_limits

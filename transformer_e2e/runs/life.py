@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Callable
 
-from transformer_e2e.errors import UserError
+from transformer_e2e.errors import UserError, complain
 from transformer_e2e.runs.durable import DiskFull
 from transformer_e2e.runs.lock import TrialHeld
 from transformer_e2e.runs.outcome import ExitCode
@@ -53,11 +52,14 @@ def _exit_code(passage: Passage, stop: StopRequest, say: Callable[[str], None]) 
         say(f"{held}; nothing was touched")
         return ExitCode.HELD
     except DiskFull as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        complain(error)
         return ExitCode.FAILED
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        complain(error)
         return ExitCode.INPUT
     except Exception:
-        traceback.print_exc()
+        complain(
+            "a bug ended this attempt; checkpoints and metrics are kept, and the same command continues",
+            with_traceback=True,
+        )
         return ExitCode.FAILED

@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prompt=args.prompt,
         log_dir=args.log_dir,
         plot_dir=args.plot_dir,
+        log_file=args.log_file,
     )
     return exit_code_of(lambda: run_sweep(order))
 
@@ -72,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--plot_dir", type=Path, default=Path("training_plots"), help="pictures (default: %(default)s/ID)"
     )
+    parser.add_argument("--log_file", help="also write what is said here to this file (default: none)")
     return parser
 
 

@@ -76,12 +76,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 def single(settings: Settings, argv: Sequence[str]) -> int:
     """Do whatever is left to do for the one trial that the settings describe."""
+    from transformer_e2e.launch.pictures import draw_after_training
     from transformer_e2e.launch.server import connected
     from transformer_e2e.runs.completion import is_done
     from transformer_e2e.runs.life import run_trial
+    from transformer_e2e.runs.outcome import ExitCode
 
-    spec = trial_spec(settings, argv)
     say = open_console(settings.run.log_file)
+    spec = trial_spec(settings, argv)
     say(f"trial {spec.run_id}")
     if spec.force or not is_done(spec.root, spec.run_id):
         from transformer_e2e.trainer.language_model import check_inputs
@@ -89,9 +91,9 @@ def single(settings: Settings, argv: Sequence[str]) -> int:
         check_inputs(settings)  # before W&B hears of the trial: bad input leaves nothing behind
     with connected():
         code = run_trial(spec, lambda trial: train(trial, settings, say), say=say)
-    if code == 0:
-        if picture := plot(spec, settings):
-            say(f"picture: {picture}")
+    if code not in (ExitCode.INPUT, ExitCode.HELD):
+        draw_after_training(spec.root, spec.run_id, Path(settings.run.plot_dir), say)
+    if code == ExitCode.DONE:
         say(f'next: python scripts/manage_completed_runs.py status "{spec.run_id}"')
         say(f'      python -m transformer_e2e.scripts.generate --run_id "{spec.run_id}"')
     return code
@@ -102,18 +104,8 @@ def train(trial: Trial, settings: Settings, say: Callable[[str], None]) -> Resul
     from transformer_e2e.trainer.language_model import train_language_model
     from transformer_e2e.trainer.progress import training_progress
 
-    with training_progress() as progress:
+    with training_progress(say) as progress:
         return train_language_model(trial, settings, say=say, on_progress=progress)
-
-
-def plot(spec: TrialSpec, settings: Settings) -> Path | None:
-    """The picture of what the trial logged; None if that is nothing."""
-    from transformer_e2e.plots.trial import plot_trial
-    from transformer_e2e.runs.attempts import read_attempts
-    from transformer_e2e.runs.journal import read_journal
-
-    path = Path(settings.run.plot_dir) / f"{spec.run_id}.png"
-    return plot_trial(read_journal(spec.directory), read_attempts(spec.directory), spec.run_id, path)
 
 
 def trial_spec(settings: Settings, argv: Sequence[str]) -> TrialSpec:
@@ -157,10 +149,11 @@ def sweep(resolved: Resolved, flags: Mapping[str, str], config: Path | None) -> 
     fixed = {name: value for name, value in flags.items() if name not in ("project", "entity")}
     spec = sweep_spec(resolved.search, resolved.settings.flat(), config=config, fixed=fixed)
     where = [f"--{name}={flags[name]}" for name in ("project", "entity") if name in flags]
+    log = [f"--log_file={name}"] if (name := resolved.settings.run.log_file) else []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{config.stem}-sweep.yaml"
         path.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
-        return run_sweep([str(path), f"--plot_dir={resolved.settings.run.plot_dir}", *where])
+        return run_sweep([str(path), f"--plot_dir={resolved.settings.run.plot_dir}", *where, *log])
 
 
 def print_settings(resolved: Resolved) -> None:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from transformer_e2e.trainer.loop import Progress
 
-LINE_SECONDS = 10.0  # between two lines of a log file
+LINE_SECONDS = 10.0  # between two lines of a log file, at first
+_LINE_SHARE = 0.02  # later: this part of the time so far, so that a day fills no screen after screen
 
 
 class TrainingProgress:
-    """Shows loss, speed and time left. Call it with each step's `Progress`; close it at the end."""
+    """Shows loss, speed and time left. Call it with each step's `Progress`; close it at the end.
 
-    def __init__(self) -> None:
+    `say` takes the lines that stand for the bar where there is no terminal.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
         self._began: tuple[float, int] | None = None  # (seconds, step) of the first call
         self._last_line = -math.inf
         self._bar: Any = None
@@ -30,9 +35,14 @@ class TrainingProgress:
                 self._open_bar(now)
         if self._bar is not None:
             self._bar.update(self._task, completed=now.step, text=describe(now), left=self._left(now))
-        elif time.monotonic() - self._last_line >= LINE_SECONDS or now.step == now.max_steps:
+        elif now.step == now.max_steps or self._line_is_due():
             self._last_line = time.monotonic()
-            print(f"step {now.step}/{now.max_steps}  {describe(now)}  {self._left(now)}", flush=True)
+            self._say(f"step {now.step}/{now.max_steps}  {describe(now)}  {self._left(now)}")
+
+    def _line_is_due(self) -> bool:
+        assert self._began is not None
+        now = time.monotonic()
+        return now - self._last_line >= max(LINE_SECONDS, _LINE_SHARE * (now - self._began[0]))
 
     def close(self) -> None:
         if self._bar is not None:
@@ -52,7 +62,9 @@ class TrainingProgress:
         assert self._began is not None
         seconds, first = time.monotonic() - self._began[0], self._began[1]
         remaining = seconds / (now.step - first) * (now.max_steps - now.step)
-        return f"{int(remaining // 60)}:{int(remaining % 60):02d} left"
+        hours, minutes = divmod(int(remaining // 60), 60)
+        shown = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+        return f"{shown}:{int(remaining % 60):02d} left"
 
 
 def describe(now: Progress) -> str:
@@ -61,9 +73,9 @@ def describe(now: Progress) -> str:
 
 
 @contextmanager
-def training_progress() -> Iterator[TrainingProgress]:
+def training_progress(say: Callable[[str], None]) -> Iterator[TrainingProgress]:
     """A `TrainingProgress` that is closed however the training ends."""
-    progress = TrainingProgress()
+    progress = TrainingProgress(say)
     try:
         yield progress
     finally:
