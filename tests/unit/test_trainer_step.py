@@ -105,7 +105,9 @@ def test_a_stop_between_micro_batches_leaves_everything_as_before_the_step():
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_repeated_batch_is_learned(precision):
-    settings = case_settings(precision, gradient_accumulation=1, max_steps=60, schedule="constant")
+    settings = case_settings(
+        precision, batch_size=12, gradient_accumulation=1, max_steps=60, schedule="constant"
+    )
     state = new_state(PLAIN, settings, CPU)
     losses = [one_step(settings, lambda _: big_batch(0), state)[1].loss for _ in range(60)]
     assert losses[0] > 3.2 and losses[-1] < 1.5

@@ -118,9 +118,7 @@ class Conclusion:
         return done
 
     def _of_stop(self, result: Result, trial: LiveTrial, seconds: float) -> Leaving:
-        reason = self._stop.reason
-        if reason is None:
-            raise RuntimeError("the training says that it was stopped, but nobody asked it to")
+        reason = self._stop.reason or Reason.TERMINATED  # None: another process of the training was asked
         intent = self._session.stop_intent() if reason is Reason.TERMINATED else Intent.NONE
         if intent is Intent.PRUNE:
             return self._prune(result, trial, seconds)

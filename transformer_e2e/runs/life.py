@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from transformer_e2e.errors import UserError, complain
+from transformer_e2e.errors import PeerLost, UserError, complain
 from transformer_e2e.runs.durable import DiskFull
 from transformer_e2e.runs.lock import TrialHeld
 from transformer_e2e.runs.outcome import ExitCode
@@ -22,18 +22,26 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def run_trial(spec: TrialSpec, work: Callable[[Trial], Result], *, say: Callable[[str], None] = _say) -> int:
+def run_trial(
+    spec: TrialSpec,
+    work: Callable[[Trial], Result],
+    *,
+    say: Callable[[str], None] = _say,
+    on_end: Callable[[int], None] = lambda _: None,
+) -> int:
     """Do whatever is left to do for the trial and return the process's exit code (see `ExitCode`).
 
     `work(trial)` loads data and model, restores, trains, and is called at most once, with signal handlers
-    installed. Nothing that can go wrong is raised: a UserError is printed and becomes 2, a full disk 1, a
-    stop its own code, a bug its traceback and 1. Does not return, but leaves by `os._exit`, when the W&B
-    client is stuck and would keep the process from ending. Main thread only.
+    installed. Nothing that can go wrong is raised: a UserError is printed and becomes 2, a full disk or a
+    lost peer 1, a stop its own code, a bug its traceback and 1. `on_end(code)` is called last. Does not
+    return, but leaves by `os._exit`, when the W&B client is stuck and would keep the process from ending.
+    Main thread only.
     """
     stop = StopRequest()
     with stop:
         passage = Passage(spec, work, stop, say)
         code = _exit_code(passage, stop, say)
+    on_end(code)
     if passage.client_is_stuck:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -51,7 +59,7 @@ def _exit_code(passage: Passage, stop: StopRequest, say: Callable[[str], None]) 
     except TrialHeld as held:
         say(f"{held}; nothing was touched")
         return ExitCode.HELD
-    except DiskFull as error:
+    except (DiskFull, PeerLost) as error:
         complain(error)
         return ExitCode.FAILED
     except UserError as error:

@@ -7,8 +7,12 @@ example:
   python -m transformer_e2e.scripts.train --mode single --config transformer_e2e/configs/config.yml \\
       --learning_rate 1e-3 --max_steps 200
 
+on several processes (each step's sequences are shared; one GPU each, or the CPU; same trial, same result):
+  torchrun --standalone --nproc_per_node=2 -m transformer_e2e.scripts.train --mode single --config FILE
+
 exit codes: 0 done (finished, early-stopped, pruned, diverged, or done before), 1 a bug, 2 wrong input,
-75 another attempt holds the trial (--no_wait), 130 Ctrl-C, 140 preempted, 143 terminated
+75 another attempt holds the trial (--no_wait), 130 Ctrl-C, 140 preempted, 143 terminated;
+torchrun itself ends with 0 or 1 and prints the code of the process that failed
 """
 
 from __future__ import annotations
@@ -29,10 +33,15 @@ from transformer_e2e.config.sweep_spec import sweep_spec
 from transformer_e2e.errors import ConfigError, exit_code_of
 from transformer_e2e.launch.console import open_console
 from transformer_e2e.launch.environment import DEFAULT_PROJECT, load_dotenv
+from transformer_e2e.launch.ranks import await_own_signal, follow, lead, told_once
+from transformer_e2e.runs.outcome import ExitCode, Outcome
+from transformer_e2e.trainer.place import Place, place
+from transformer_e2e.trainer.share import require_a_sequence_each
 
 if TYPE_CHECKING:
     from transformer_e2e.runs.spec import Result, TrialSpec
     from transformer_e2e.runs.trial import Trial
+    from transformer_e2e.trainer.meeting import Meeting
 
 # What a model needs to be used again; the rest of a checkpoint is only for going on with its training.
 ARTIFACT_FILES = ("model.safetensors", "model.json", "tokenizer/*", "settings.json")
@@ -45,16 +54,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     mode, config, show = flags.pop("mode"), flags.pop("config"), flags.pop("print_config")
     load_dotenv()
 
-    def work() -> int:
+    def work(here: Place) -> int:
         resolved = resolve(flags, unknown, config)
         if show:
-            print_settings(resolved)
+            if here.is_main:
+                print_settings(resolved)
             return 0
         if mode == "sweep":
+            require_alone(here)
             return sweep(resolved, flags, config)
-        return single(resolved.settings, given)
+        return single(resolved.settings, given, here)
 
-    return exit_code_of(work)
+    return exit_code_of(lambda: told_once(here := place(), lambda: work(here)))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -74,23 +85,37 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def single(settings: Settings, argv: Sequence[str]) -> int:
-    """Do whatever is left to do for the one trial that the settings describe."""
+def single(settings: Settings, argv: Sequence[str], here: Place) -> int:
+    """Do whatever is left to do for the one trial that the settings describe, on this process's rank."""
+    require_a_sequence_each(here.size, settings.train)
+    if here.size == 1:
+        return attempt(settings, argv, here, None)
+    if here.is_main:
+        return lead(here, lambda meeting: attempt(settings, argv, here, meeting))
+    return follow(here, settings)
+
+
+def attempt(settings: Settings, argv: Sequence[str], here: Place, meeting: Meeting | None) -> int:
+    """One attempt at the trial: alone, or as the process that leads the others of `meeting`."""
     from transformer_e2e.launch.pictures import draw_after_training
     from transformer_e2e.launch.server import connected
     from transformer_e2e.runs.completion import is_done
     from transformer_e2e.runs.life import run_trial
-    from transformer_e2e.runs.outcome import ExitCode
 
     say = open_console(settings.run.log_file)
-    spec = trial_spec(settings, argv)
+    spec = trial_spec(settings, argv, here)
     say(f"trial {spec.run_id}")
     if spec.force or not is_done(spec.root, spec.run_id):
         from transformer_e2e.trainer.language_model import check_inputs
 
-        check_inputs(settings)  # before W&B hears of the trial: bad input leaves nothing behind
+        check_inputs(settings, here)  # before W&B hears of the trial: bad input leaves nothing behind
     with connected():
-        code = run_trial(spec, lambda trial: train(trial, settings, say), say=say)
+        code = run_trial(
+            spec,
+            lambda trial: train(trial, settings, say, here, meeting),
+            say=say,
+            on_end=meeting.leave if meeting else lambda _: None,
+        )
     if code not in (ExitCode.INPUT, ExitCode.HELD):
         draw_after_training(spec.root, spec.run_id, Path(settings.run.plot_dir), say)
     if code == ExitCode.DONE:
@@ -99,21 +124,32 @@ def single(settings: Settings, argv: Sequence[str]) -> int:
     return code
 
 
-def train(trial: Trial, settings: Settings, say: Callable[[str], None]) -> Result:
+def train(
+    trial: Trial, settings: Settings, say: Callable[[str], None], here: Place, meeting: Meeting | None
+) -> Result:
     """The training itself; torch is imported only here, when there is something to train."""
     from transformer_e2e.trainer.language_model import train_language_model
     from transformer_e2e.trainer.progress import training_progress
 
+    if meeting:
+        meeting.call_others()
     with training_progress(say) as progress:
-        return train_language_model(trial, settings, say=say, on_progress=progress)
+        result = train_language_model(
+            trial, settings, say=say, on_progress=progress, place=here, meeting=meeting
+        )
+    if meeting and result.outcome is Outcome.STOPPED:
+        await_own_signal(trial)
+    return result
 
 
-def trial_spec(settings: Settings, argv: Sequence[str]) -> TrialSpec:
+def trial_spec(settings: Settings, argv: Sequence[str], here: Place) -> TrialSpec:
     """Who the trial is, where it lives, and what becomes of its model."""
     from transformer_e2e.runs.identity import readable_name, run_id
     from transformer_e2e.runs.spec import TrialSpec
 
     run, counted = settings.run, settings.counted()
+    torchrun = ["torchrun", "--standalone", f"--nproc_per_node={here.size}"]
+    launcher = torchrun if here.size > 1 else ["python"]
     readable = readable_name(
         counted, in_sweep="WANDB_SWEEP_ID" in os.environ, prefix=run.run_prefix, run_name=run.run_name
     )
@@ -132,8 +168,16 @@ def trial_spec(settings: Settings, argv: Sequence[str]) -> TrialSpec:
         keep_checkpoints=run.keep_checkpoints,
         disk_budget=round(run.disk_budget * 1e9),
         artifact_files=ARTIFACT_FILES,
-        rerun_command=shlex.join(["python", "-m", "transformer_e2e.scripts.train", *argv, "--force"]),
+        rerun_command=shlex.join([*launcher, "-m", "transformer_e2e.scripts.train", *argv, "--force"]),
     )
+
+
+def require_alone(here: Place) -> None:
+    if here.size > 1:
+        raise ConfigError(
+            f"--mode sweep starts its trials itself, and not {here.size} times over: start it without "
+            f"torchrun. Trials that train on several processes: sweeps/lm_grid_torchrun.yaml"
+        )
 
 
 def sweep(resolved: Resolved, flags: Mapping[str, str], config: Path | None) -> int:

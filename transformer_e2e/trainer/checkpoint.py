@@ -31,6 +31,7 @@ from transformer_e2e.model.files import (
 )
 from transformer_e2e.trainer import generators
 from transformer_e2e.trainer.certificate import differences, digest_ids, digest_json, digest_tensors
+from transformer_e2e.trainer.device import threads_each
 from transformer_e2e.trainer.generators import Generators
 from transformer_e2e.trainer.optimizer import fresh_state, named_state, set_named_state
 from transformer_e2e.trainer.state import TrainState
@@ -92,8 +93,9 @@ def write_state(state: TrainState, directory: Path, next_batch: NextBatch | None
 def read_state(state: TrainState, directory: Path, next_batch: NextBatch | None = None) -> None:
     """Make `state` and every generator what they were when `directory` was written.
 
-    The CPU thread count is taken over, too: it can change the last bits of a sum. `next_batch` must
-    give the batch that was certified. Raises CheckpointError, with `state` and the generators
+    The CPU thread count is taken over, too: it can change the last bits of a sum. It is counted over all
+    ranks, so another number of them shares the same cores. `next_batch` must give the batch that was
+    certified. Raises CheckpointError, with `state` and the generators
     untouched, if a file is missing or unreadable, belongs to another model, or is not what was certified.
     """
     saved, recorded = read_saved(state, directory)
@@ -107,6 +109,20 @@ def read_state(state: TrainState, directory: Path, next_batch: NextBatch | None 
     set_named_state(state.model, state.optimizer, saved.optimizer)
     set_progress(state, saved.progress)
     generators.restore(saved.generators)  # last: what comes before might draw
+
+
+def share_state(state: TrainState) -> None:
+    """Make the state of every rank that of rank 0. The generators stay each rank's own."""
+    world = state.world
+    if world.size == 1:
+        return
+    weights = world.broadcast_tensors(state.model.state_dict())
+    optimizer = world.broadcast_tensors(named_state(state.model, state.optimizer))
+    progress = world.broadcast(progress_of(state))
+    if not world.is_main:
+        state.model.load_state_dict(weights)
+        set_named_state(state.model, state.optimizer, optimizer)
+        set_progress(state, progress)
 
 
 def read_saved(state: TrainState, directory: Path) -> tuple[Saved, dict[str, str]]:
@@ -143,7 +159,7 @@ def progress_of(state: TrainState) -> dict[str, Any]:
         "tokens_seen": state.tokens_seen,
         "evaluated_step": state.evaluated_step,
         "unlogged": state.unlogged,
-        "threads": torch.get_num_threads(),
+        "threads": torch.get_num_threads() * state.world.size,
     }
 
 
@@ -154,4 +170,4 @@ def set_progress(state: TrainState, progress: dict[str, Any]) -> None:
     state.tokens_seen = progress["tokens_seen"]
     state.evaluated_step = progress["evaluated_step"]
     state.unlogged = dict(progress["unlogged"])
-    torch.set_num_threads(progress["threads"])
+    torch.set_num_threads(threads_each(progress["threads"], state.world.size))

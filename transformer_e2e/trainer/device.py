@@ -9,19 +9,42 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from transformer_e2e.errors import ConfigError
+from transformer_e2e.trainer.place import Place
 
 CUBLAS_WORKSPACE = ":4096:8"  # eight fixed buffers of 4 MiB: what cuBLAS asks for to be deterministic
 
 
-def resolve_device(name: str) -> torch.device:
-    """`auto` takes cuda, then mps, then cpu. Raises ConfigError if the named device is not there."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+def resolve_device(name: str, place: Place | None = None) -> torch.device:
+    """`auto` takes cuda, then mps, then cpu; several processes take one GPU each, and no mps.
+
+    Raises ConfigError if the named device is not there, or not as many of them as processes.
+    """
+    place = place or Place()
+    mps = torch.backends.mps.is_available() and place.size == 1
+    there = {"cuda": torch.cuda.is_available(), "mps": mps, "cpu": True}
     if name == "auto":
         name = next(kind for kind, usable in there.items() if usable)
     if not there.get(name, False):
         usable = ", ".join(["auto", *(kind for kind, found in there.items() if found)])
         raise ConfigError(f"--device={name} is not usable on this machine; use one of {usable}")
+    if name == "cuda" and place.size > 1:
+        return own_gpu(place, torch.cuda.device_count())
     return torch.device(name)
+
+
+def own_gpu(place: Place, gpus: int) -> torch.device:
+    """The GPU of one of this machine's processes. Raises ConfigError, on all of them, if one gets none."""
+    if place.local_size > gpus:
+        raise ConfigError(
+            f"{place.local_size} processes on this machine need a GPU each, and it has {gpus}; "
+            f"--nproc_per_node={gpus} works, or --device=cpu"
+        )
+    return torch.device("cuda", place.local_rank)
+
+
+def threads_each(threads: int, processes: int) -> int:
+    """The share of each of `processes` in `threads` CPU threads, at least 1; 0 (undecided) stays 0."""
+    return max(1, threads // processes) if threads else 0
 
 
 def prepare_process(threads: int) -> int:

@@ -6,7 +6,7 @@ Shape letters: N windows, B batch, T context window.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -15,11 +15,14 @@ from transformer_e2e.metrics.language import bits_per_byte, perplexity, word_per
 from transformer_e2e.model.decoder import Decoder
 from transformer_e2e.model.loss import IGNORED
 from transformer_e2e.trainer.device import products_in
+from transformer_e2e.trainer.world import World
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluator:
     """Scores a model on validation windows; holds no state, and draws no random number.
+
+    The ranks of `world` share the windows, and all have the numbers: all call it, or none.
 
     `windows_NT1` are ids (N, T + 1), each window beginning with the last token of the one before, and
     IGNORED past the end of the text. `text_bytes` and `text_words` are those of the whole text.
@@ -32,9 +35,10 @@ class Evaluator:
     window_limit: int = 0  # windows of a partial evaluation; 0: all
     precision: str = "fp32"
     should_stop: Callable[[], bool] = lambda: False
+    world: World = field(default_factory=World.alone)
 
     def __call__(self, model: Decoder, whole: bool) -> dict[str, float] | None:
-        """The metrics `eval/...`, or None if `should_stop` cut the pass short.
+        """The metrics `eval/...`, or None if `should_stop` cut the pass short on any rank.
 
         `eval/loss` is always over the same windows, `window_limit` of them spread evenly, so that it can be
         compared between evaluations and between trials. The other metrics are over those windows too, or,
@@ -63,6 +67,16 @@ class Evaluator:
     @torch.no_grad()
     def window_nats(self, model: Decoder, chosen_N: np.ndarray) -> np.ndarray | None:
         """Summed loss of each chosen window (fp64), or None if told to stop."""
+        own = slice(self.world.rank, None, self.world.size)
+        own_nats = self.own_window_nats(model, chosen_N[own])
+        if self.world.agree(own_nats is None) or own_nats is None:
+            return None
+        nats_N = np.zeros(len(chosen_N))
+        nats_N[own] = own_nats
+        self.world.sum_(torch.from_numpy(nats_N))  # each window has one number and else zeros
+        return nats_N
+
+    def own_window_nats(self, model: Decoder, chosen_N: np.ndarray) -> np.ndarray | None:
         device = model.embedding.weight.device
         training = model.training
         model.eval()

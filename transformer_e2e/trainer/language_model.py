@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from transformer_e2e.config.settings import Settings
 from transformer_e2e.data.batches import batch_at, validation_windows
@@ -16,21 +19,29 @@ from transformer_e2e.model.shape import ModelShape
 from transformer_e2e.runs.journal import read_journal
 from transformer_e2e.runs.spec import Result
 from transformer_e2e.runs.trial import Trial
-from transformer_e2e.trainer.device import precision_advice, prepare_process, resolve_device
+from transformer_e2e.trainer.device import (
+    precision_advice,
+    prepare_process,
+    resolve_device,
+    threads_each,
+)
 from transformer_e2e.trainer.evaluation import Evaluator
 from transformer_e2e.trainer.loop import Progress, resume, train
-from transformer_e2e.trainer.state import new_state
+from transformer_e2e.trainer.meeting import Meeting
+from transformer_e2e.trainer.place import Place
+from transformer_e2e.trainer.state import TrainState, new_state
+from transformer_e2e.trainer.world import World
 
 TOKENIZER_DIR = "tokenizer"
 SETTINGS_FILE = "settings.json"
 
 
-def check_inputs(settings: Settings) -> None:
+def check_inputs(settings: Settings, place: Place | None = None) -> None:
     """Raise ConfigError or DataError for what would fail at the start: device, text, tokenizer, sizes.
 
     Builds and caches the tokens, which the training then maps.
     """
-    resolve_device(settings.run.device)
+    resolve_device(settings.run.device, place)
     prepare(settings.data, Path(settings.run.cache_dir))
 
 
@@ -40,40 +51,64 @@ def train_language_model(
     *,
     say: Callable[[str], None],
     on_progress: Callable[[Progress], None],
+    place: Place | None = None,
+    meeting: Meeting | None = None,
 ) -> Result:
     """Train until the settings' end, from the trial's newest checkpoint if it has one.
 
-    Raises ConfigError (device) and DataError (text, tokenizer, sizes) before anything is written.
+    Alone, or with `place` and `meeting` as one of torchrun's processes: each calls it, rank 0 with the
+    trial, the others with a `Follower`, whose result has no metrics. Raises ConfigError (device) and
+    DataError (text, tokenizer, sizes) before anything is written, and PeerLost.
     """
-    device = resolve_device(settings.run.device)
+    place = place or Place()
+    device = resolve_device(settings.run.device, place)
     data = prepare(settings.data, Path(settings.run.cache_dir))
-    threads = prepare_process(settings.train.threads)
-    marks = data_yardsticks(data)
+    prepare_process(threads_each(settings.train.threads, place.size))
+    marks = data_yardsticks(data) if place.is_main else {}
+    with meeting.world(device) if meeting else nullcontext(World.alone()) as world:
+        state = resumed_state(trial, data, settings, device, world, say)
+        outcome = train(
+            state,
+            batch_source(data, settings),
+            evaluator(data, settings, trial, world),
+            trial,
+            settings.train,
+            log_interval=settings.run.log_interval,
+            checkpoint_interval=settings.run.checkpoint_interval,
+            on_progress=on_progress,
+            extra_files=lambda directory: write_extra_files(data, settings, directory),
+        )
+    if not place.is_main:
+        return Result(outcome)
+    metrics = final_metrics(read_journal(trial.directory)) | marks
+    best = metrics.get("best/eval/loss")
+    return Result(outcome, metrics, best_metric=best, steps=state.step, device=device.type)
+
+
+def resumed_state(
+    trial: Trial,
+    data: TokenizedData,
+    settings: Settings,
+    device: torch.device,
+    world: World,
+    say: Callable[[str], None],
+) -> TrainState:
+    """The newest checkpoint's state, or a fresh one; the same on every rank. Says where it begins."""
     shape = ModelShape.of(settings.model, data.tokenizer.vocab_size, settings.data.context_window)
-    state = new_state(shape, settings.train, device)
-    batches = batch_source(data, settings)
-    step = resume(state, batches, trial, settings.train)
+    state = new_state(shape, settings.train, device, world)
+    step = resume(state, batch_source(data, settings), trial, settings.train)
+    if settings.train.threads:  # a checkpoint's count is for what the settings leave open
+        torch.set_num_threads(threads_each(settings.train.threads, world.size))
+    processes = f"{world.size} processes on " if world.size > 1 else ""
     say(
-        f"{state.model.parameter_count() / 1e6:.2f} M parameters on {device.type} with {threads} threads; "
+        f"{state.model.parameter_count() / 1e6:.2f} M parameters on {processes}{device.type} with "
+        f"{torch.get_num_threads()} threads{' each' if processes else ''}; "
         f"{len(data.train):,} training tokens; "
         + ("starting at step 0" if step is None else f"resumed at step {step}")
     )
     if advice := precision_advice(settings.train.precision, device):
         say(advice)
-    outcome = train(
-        state,
-        batches,
-        evaluator(data, settings, trial),
-        trial,
-        settings.train,
-        log_interval=settings.run.log_interval,
-        checkpoint_interval=settings.run.checkpoint_interval,
-        on_progress=on_progress,
-        extra_files=lambda directory: write_extra_files(data, settings, directory),
-    )
-    metrics = final_metrics(read_journal(trial.directory)) | marks
-    best = metrics.get("best/eval/loss")
-    return Result(outcome, metrics, best_metric=best, steps=state.step, device=device.type)
+    return state
 
 
 def batch_source(data: TokenizedData, settings: Settings) -> Callable[[int], Any]:
@@ -87,7 +122,7 @@ def batch_source(data: TokenizedData, settings: Settings) -> Callable[[int], Any
     )
 
 
-def evaluator(data: TokenizedData, settings: Settings, trial: Trial) -> Evaluator:
+def evaluator(data: TokenizedData, settings: Settings, trial: Trial, world: World) -> Evaluator:
     return Evaluator(
         windows_NT1=validation_windows(data.validation, settings.data.context_window),
         text_bytes=data.validation_bytes,
@@ -95,6 +130,7 @@ def evaluator(data: TokenizedData, settings: Settings, trial: Trial) -> Evaluato
         window_limit=settings.train.eval_windows,
         precision=settings.train.precision,
         should_stop=lambda: trial.stop_requested,
+        world=world,
     )
 
 

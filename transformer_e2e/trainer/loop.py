@@ -13,7 +13,7 @@ from transformer_e2e.model.decoder import Decoder
 from transformer_e2e.runs.outcome import Outcome
 from transformer_e2e.runs.trial import Trial
 from transformer_e2e.trainer import generators
-from transformer_e2e.trainer.checkpoint import NextBatch, read_state, write_state
+from transformer_e2e.trainer.checkpoint import NextBatch, read_state, share_state, write_state
 from transformer_e2e.trainer.state import TrainState
 from transformer_e2e.trainer.step import Batches, Step, take_step
 
@@ -32,8 +32,13 @@ class Progress:
 
 
 def resume(state: TrainState, batches: Batches, trial: Trial, settings: TrainSettings) -> int | None:
-    """Load the trial's newest usable checkpoint into `state`; its step, or None if there is none."""
-    return trial.restore(lambda directory: read_state(state, directory, next_batch(batches, settings)))
+    """Load the trial's newest usable checkpoint into `state`; its step, or None if there is none.
+
+    Every rank ends up with the state of rank 0, whose trial alone has checkpoints.
+    """
+    step = trial.restore(lambda directory: read_state(state, directory, next_batch(batches, settings)))
+    share_state(state)
+    return step
 
 
 def train(
@@ -75,7 +80,7 @@ def train(
         if state.unlogged:
             trial.log(state.unlogged, step=state.step)
             state.unlogged = {}
-        outcome = end_of(state, settings) or (Outcome.STOPPED if trial.stop_requested else None)
+        outcome = end_of(state, settings) or stop_agreed(state, trial)
         if improved or outcome or (checkpoint_interval and state.step % checkpoint_interval == 0):
             saver.save(best=improved, required=outcome in (Outcome.FINISHED, Outcome.EARLY_STOPPED))
         if outcome:
@@ -107,6 +112,11 @@ def end_of(state: TrainState, settings: TrainSettings) -> Outcome | None:
     if settings.patience and state.evals_since_best >= settings.patience:
         return Outcome.EARLY_STOPPED
     return None
+
+
+def stop_agreed(state: TrainState, trial: Trial) -> Outcome | None:
+    """STOPPED if any rank was asked to stop: all of them leave after the same step."""
+    return Outcome.STOPPED if state.world.agree(trial.stop_requested) else None
 
 
 def row_of(step: Step, state: TrainState) -> dict[str, float]:

@@ -12,6 +12,7 @@ from transformer_e2e.model.decoder import Decoder
 from transformer_e2e.model.shape import ModelShape
 from transformer_e2e.trainer.generators import seed_all
 from transformer_e2e.trainer.optimizer import make_optimizer
+from transformer_e2e.trainer.world import World
 
 
 @dataclass
@@ -26,6 +27,7 @@ class TrainState:
     tokens_seen: int = 0  # target tokens trained on
     evaluated_step: int = 0  # the last step whose evaluation is complete (step 0 has none)
     unlogged: dict[str, float] = field(default_factory=dict)  # of this step, waiting for its evaluation
+    world: World = field(default_factory=World.alone)  # who trains it; no part of a checkpoint
 
     @property
     def device(self) -> torch.device:
@@ -40,8 +42,13 @@ class TrainState:
         return improved
 
 
-def new_state(shape: ModelShape, settings: TrainSettings, device: torch.device) -> TrainState:
-    """A trial at step 0. Seeds every generator with settings.seed, then draws the weights."""
+def new_state(
+    shape: ModelShape, settings: TrainSettings, device: torch.device, world: World | None = None
+) -> TrainState:
+    """A trial at step 0, trained by `world` (None: this process alone).
+
+    Seeds every generator with settings.seed, then draws the weights.
+    """
     seed_all(settings.seed)
     model = Decoder(shape).to(device)
-    return TrainState(model, make_optimizer(model, settings))
+    return TrainState(model, make_optimizer(model, settings), world=world or World.alone())
