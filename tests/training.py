@@ -40,6 +40,7 @@ class Workplace:
     """A folder with a small corpus; trials live in `checkpoints`, whose name each test chooses."""
 
     folder: Path
+    processes: int = 1  # more than one: under torchrun
 
     def prepare(self) -> Workplace:
         words = [f"word{n}" for n in range(60)]
@@ -56,7 +57,9 @@ class Workplace:
             "plot_dir": str(self.folder / "plots"),
         }
         flags = [f"--{name}={value}" for name, value in given.items()]
-        return [sys.executable, "-m", "transformer_e2e.scripts.train", *flags]
+        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={self.processes}"]
+        launcher = torchrun if self.processes > 1 else []
+        return [sys.executable, *launcher, "-m", "transformer_e2e.scripts.train", *flags]
 
     def start(self, env: dict[str, str], checkpoints: str, **settings: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -79,14 +82,21 @@ class Workplace:
         self, env: dict[str, str], checkpoints: str, rows: int, number: int, **settings: Any
     ) -> int:
         """Start, send signal `number` once `rows` metric rows are on disk, return the exit code."""
+        process = self.start_and_await(env, checkpoints, rows, **settings)
+        process.send_signal(number)
+        process.communicate(timeout=120)
+        return process.returncode
+
+    def start_and_await(
+        self, env: dict[str, str], checkpoints: str, rows: int, **settings: Any
+    ) -> subprocess.Popen[str]:
+        """A training that has `rows` metric rows on disk and runs on."""
         process = self.start(env, checkpoints, **settings)
         deadline = time.monotonic() + START_SECONDS
         while len(self.rows(checkpoints)) < rows:
             assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
             time.sleep(0.002)
-        process.send_signal(number)
-        process.communicate(timeout=120)
-        return process.returncode
+        return process
 
     def trial(self, checkpoints: str) -> Path | None:
         found = [path.parent for path in (self.folder / checkpoints).glob("*/attempts.jsonl")]

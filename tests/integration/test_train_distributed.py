@@ -1,0 +1,191 @@
+"""Real torchrun processes train one trial together: as one process would, and as safely."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.serving import ServerProcess, run_client
+from tests.training import Workplace, offline
+
+# Three ranks would not divide the two micro-batches of four; two get one micro-batch each.
+SAME = {"dropout": 0.0, "max_steps": 24, "eval_interval": 6}
+TOLERANCE = 1e-5  # fp32: sums in another order
+
+HISTORY = """
+import json, sys, wandb
+runs = wandb.Api().runs(sys.argv[1])
+print(json.dumps([sorted(run.scan_history(), key=lambda row: row["_step"]) for run in runs]))
+"""
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Workplace:
+    return Workplace(tmp_path).prepare()
+
+
+@pytest.fixture
+def pair(alone: Workplace) -> Workplace:
+    return replace(alone, processes=2)
+
+
+def rank_pid(torchrun: int, rank: int) -> int:
+    """The process of a rank."""
+    (children,) = Path(f"/proc/{torchrun}/task/{torchrun}").glob("children")
+    for child in children.read_text().split():
+        if f"\0RANK={rank}\0" in f"\0{Path(f'/proc/{child}/environ').read_text()}\0":
+            return int(child)
+    raise AssertionError(f"torchrun {torchrun} has no rank {rank}")
+
+
+def await_end(pid: int) -> None:
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < deadline, f"process {pid} is still there"
+        time.sleep(0.05)
+
+
+def assert_same_curve(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    assert [row["step"] for row in found] == [row["step"] for row in expected]
+    for row, other in zip(found, expected, strict=True):
+        assert row["metrics"] == pytest.approx(other["metrics"], rel=TOLERANCE, abs=TOLERANCE)
+
+
+def weights(workplace: Workplace, checkpoints: str) -> str:
+    """SHA-256 of the best model, uploaded or still here."""
+    trial = workplace.trial(checkpoints)
+    assert trial is not None
+    if (trial / "best").exists():
+        return hashlib.sha256((trial / "best" / "model.safetensors").read_bytes()).hexdigest()
+    digest: str = workplace.record(checkpoints)["digests"]["model.safetensors"]
+    return digest
+
+
+def test_two_processes_train_one_trial_as_one_process_does(
+    alone: Workplace, pair: Workplace, wandb_server: ServerProcess
+) -> None:
+    alone.finish(offline(alone.folder), "alone", gradient_accumulation=1, **SAME)
+    output = pair.finish(wandb_server.env, "pair", gradient_accumulation=1, project="pair", **SAME)
+    assert "on 2 processes on cpu" in output
+    assert output.count("starting at step 0") == output.count("next: python") == 1  # rank 0 alone talks
+    assert_same_curve(pair.rows("pair"), alone.rows("alone"))
+    assert weights(pair, "pair") != weights(alone, "alone")  # so each rank did take its own share
+    (history,) = json.loads(run_client(wandb_server, HISTORY, "pair"))
+    assert [row["_step"] for row in history] == list(range(24))
+
+    again = pair.finish(wandb_server.env, "pair", gradient_accumulation=1, project="pair", **SAME)
+    assert "Run was previously completed" in again and "--nproc_per_node=2" in again
+    assert len(json.loads(run_client(wandb_server, HISTORY, "pair"))) == 1
+
+
+def test_a_killed_rank_ends_all_and_the_same_command_goes_on_exactly(pair: Workplace) -> None:
+    env = offline(pair.folder)
+    pair.finish(env, "whole")
+    process = pair.start_and_await(env, "killed", rows=17)
+    pids = [rank_pid(process.pid, rank) for rank in range(2)]
+    os.kill(pids[1], signal.SIGKILL)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "another process of this training has died" in output
+    await_end(pids[0])
+    resumed = pair.finish(env, "killed")
+    assert "resumed at step 14" in resumed
+    assert weights(pair, "killed") == weights(pair, "whole")  # dropout on both ranks
+    assert pair.rows("killed") == pair.rows("whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2), (3, 2)])
+def test_another_number_of_processes_continues_the_curve(alone: Workplace, before: int, after: int) -> None:
+    env = offline(alone.folder)
+    alone.finish(env, "whole", **SAME)
+    first, second = replace(alone, processes=before), replace(alone, processes=after)
+    process = first.start_and_await(env, "moved", rows=10, **SAME)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=120)
+    assert "resumed at step" in second.finish(env, "moved", **SAME)
+    assert_same_curve(second.rows("moved"), alone.rows("whole"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_torchrun_leaves_a_checkpoint_to_go_on_from(
+    pair: Workplace, wandb_server: ServerProcess, number: signal.Signals
+) -> None:
+    process = pair.start_and_await(wandb_server.env, "stopped", rows=10, project="stopped")
+    pids = [rank_pid(process.pid, rank) for rank in range(2)]
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    for pid in pids:
+        await_end(pid)
+    reason = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupted"}[number]
+    assert f"stopped ({reason})" in output
+    assert "resumed at step" in pair.finish(wandb_server.env, "stopped", project="stopped")
+    pair.finish(offline(pair.folder), "whole")
+    assert weights(pair, "stopped") == weights(pair, "whole")
+    assert pair.rows("stopped") == pair.rows("whole")
+    (history,) = json.loads(run_client(wandb_server, HISTORY, "stopped"))
+    assert [row["_step"] for row in history] == list(range(48))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_stop_of_one_rank_is_a_stop_of_all(pair: Workplace, rank: int) -> None:
+    env = offline(pair.folder)
+    process = pair.start_and_await(env, "stopped", rows=10)
+    os.kill(rank_pid(process.pid, rank), signal.SIGTERM)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "exitcode  : 143" in output and "stopped (terminated)" in output
+    pair.finish(env, "stopped")
+    pair.finish(env, "whole")
+    assert weights(pair, "stopped") == weights(pair, "whole")
+
+
+@pytest.mark.slow
+def test_a_killed_main_rank_ends_the_others_and_the_trial_goes_on(pair: Workplace) -> None:
+    env = offline(pair.folder)
+    process = pair.start_and_await(env, "killed", rows=17)
+    pids = [rank_pid(process.pid, rank) for rank in range(2)]
+    os.kill(pids[0], signal.SIGKILL)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "error on rank 1: another process of this training has died" in output
+    await_end(pids[1])
+    pair.finish(env, "killed")
+    pair.finish(env, "whole")
+    assert weights(pair, "killed") == weights(pair, "whole")
+
+
+@pytest.mark.slow
+def test_bad_input_is_told_once(pair: Workplace) -> None:
+    env = offline(pair.folder)
+    wrong = pair.finish(env, "wrong", exit_code=1, learning_rate="high")
+    assert wrong.count("--learning_rate=high") == 1 and wrong.count("exitcode  : 2 ") == 2
+    missing = pair.finish(env, "wrong", exit_code=1, dataset=str(pair.folder / "nothing"))
+    assert missing.count("error: ") == 1 and missing.count("exitcode  : 2 ") == 2
+    few = replace(pair, processes=3).finish(env, "wrong", exit_code=1, batch_size=1)
+    assert few.count("at most --nproc_per_node=2 works") == 1
+    assert not (pair.folder / "wrong").exists()
+
+
+@pytest.mark.slow
+def test_processes_wait_together_for_a_trial_that_is_held(alone: Workplace, pair: Workplace) -> None:
+    env = offline(alone.folder)
+    holder = alone.start_and_await(env, "held", rows=5)
+    refused = pair.finish(env, "held", exit_code=1, no_wait=True)
+    assert "is held by" in refused and "exitcode  : 75" in refused
+    waiting = pair.start(env, "held")
+    output, _ = waiting.communicate(timeout=240)
+    holder.communicate(timeout=120)
+    assert (holder.returncode, waiting.returncode) == (0, 0), output
+    assert "waiting for it" in output and "Run was previously completed" in output
