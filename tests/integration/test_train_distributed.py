@@ -159,7 +159,7 @@ def test_a_killed_main_rank_ends_the_others_and_the_trial_goes_on(pair: Workplac
     os.kill(pids[0], signal.SIGKILL)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "error on rank 1: another process of this training has died" in output
+    assert "error: rank 1: another process of this training has died" in output
     await_end(pids[1])
     pair.finish(env, "killed")
     pair.finish(env, "whole")
