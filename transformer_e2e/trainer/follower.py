@@ -25,7 +25,13 @@ class Follower:
         pass
 
     def save(
-        self, fill: Callable[[Path], None], *, step: int, best: bool, metric: float | None = None
+        self,
+        fill: Callable[[Path], None],
+        *,
+        step: int,
+        best: bool,
+        metric: float | None = None,
+        required: bool = True,
     ) -> None:
         pass
 
