@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.integration.trial_driver import ToyProcess, Trials, wait_until
 from tests.serving import REPOSITORY, ServerProcess
+from tests.toy_trial import Toy
 from tests.training import Workplace, offline
+from tests.unit.test_runs_completion import record as done
+from transformer_e2e.runs import completion
+from transformer_e2e.runs.completion import Ending
+from transformer_e2e.runs.identity import known_run_ids
+from transformer_e2e.runs.tracker_connection import Connection
+from transformer_e2e.runs.tracker_queries import RunView, find_runs
 
 SMALL = {"max_steps": 6, "eval_interval": 3, "checkpoint_interval": 2}
 
 
-def manage(root: Path, *arguments: str, exit_code: int = 0) -> str:
-    """What the script prints; it is run as a file, as people type it."""
+def manage(
+    root: Path, *arguments: str, exit_code: int = 0, env: dict[str, str] | None = None, answer_to_it: str = ""
+) -> str:
+    """What the script prints; it is run as a file, as people type it, and W&B is not asked without `env`."""
     answer = subprocess.run(
         [sys.executable, "scripts/manage_completed_runs.py", "--checkpoint_dir", str(root), *arguments],
         cwd=REPOSITORY,
+        env=env or offline(root.parent),
+        input=answer_to_it,
         capture_output=True,
         text=True,
         check=False,
@@ -48,12 +63,16 @@ def test_the_life_of_a_trial_as_the_operator_sees_it(tmp_path: Path, wandb_serve
     assert "is done yet" in manage(root, "list")
     workplace.stop_at_row(wandb_server.env, "trials", 4, signal.SIGKILL, **SMALL)
     status = manage(root, "status", "single")
-    assert "continue after step" in status and "not finished" in status
+    assert "continue after step" in status and "not over, and nobody works on it" in status
+    assert "max_steps 6" in status.split("as by default")[0] and "  killed" in status
+    assert "not over: 1, 0 of them in training now" in manage(root, "list")
 
     workplace.finish(wandb_server.env, "trials", **SMALL)
     record = workplace.record("trials")
     assert record["run_id"] in manage(root, "list")
-    assert json.loads(manage(root, "list", "--json"))["artifact"] == record["artifact"]
+    listed = json.loads(manage(root, "list", "--json"))
+    assert (listed["artifact"], listed["best"]) == (record["artifact"], True)
+    assert listed["freed_bytes"] > 300_000 and listed["steps"] == 6 and "hours" in listed
     assert json.loads(manage(root, "status", "single_bs4", "--json"))["record"]["status"] == "cleaned"
     trial = workplace.trial("trials")
     assert trial is not None and not list(trial.rglob("*.safetensors"))
@@ -68,7 +87,7 @@ def test_the_life_of_a_trial_as_the_operator_sees_it(tmp_path: Path, wandb_serve
     assert other != text
 
     cleared = manage(root, "clear", "single")
-    assert "kept the artifact" in cleared and not trial.exists()
+    assert f"kept its artifact {record['artifact']}" in cleared and not trial.exists()
     assert "no trial below" in manage(root, "status", "single", exit_code=2)
     assert "starting at step 0" in workplace.finish(wandb_server.env, "trials", **SMALL)
 
@@ -92,17 +111,103 @@ def test_what_names_no_single_trial_is_refused(
     assert len(list(root.iterdir())) == 2
 
 
-def test_a_trial_in_training_is_not_cleared(tmp_path: Path) -> None:
-    workplace = Workplace(tmp_path).prepare()
-    process = workplace.start(offline(tmp_path), "trials", max_steps=100_000)
+def test_a_trial_in_training_is_shown_and_not_cleared(tmp_path: Path) -> None:
+    root = tmp_path / "trials"
+    toy = ToyProcess(Toy(root=str(root), slow=0.1, steps=10_000, eval_interval=5), offline(tmp_path))
     try:
-        while not workplace.rows("trials"):
-            assert process.poll() is None
-        assert "is held by process" in manage(tmp_path / "trials", "clear", "single", exit_code=2)
-        assert workplace.rows("trials")
+        wait_until(lambda: list(root.glob("*/step-00000005")), "the first checkpoint")
+        (trial,) = (path.parent for path in root.glob("*/attempts.jsonl"))
+        status = manage(root, "status", "toy")
+        assert "in training now; step" in status and "works on it now" in status
+        assert "would wait until the attempt" in status
+        newest = json.loads(manage(root, "status", "toy", "--json"))["newest"]
+        assert newest["step"] >= 5 and "eval/loss" in newest["metrics"] and len(newest["digest"]) == 64
+        assert "1 of them in training now" in manage(root, "list")
+        assert "is held by process" in manage(root, "clear", "toy", exit_code=2)
+        assert "in training, so not touched: toy-" in manage(root, "clear", "--all", "--yes")
+        assert (trial / "metrics.jsonl").exists() and toy.process.poll() is None
     finally:
-        process.kill()
-        process.communicate()
+        toy.process.kill()
+        toy.end()
+
+
+def test_a_trial_that_only_wandb_knows_is_found_there(tmp_path: Path, wandb_server: ServerProcess) -> None:
+    trials = Trials(wandb_server, tmp_path / "elsewhere")
+    process = trials.start(trials.toy(slow=0.1, steps=10_000, eval_interval=5))
+    try:
+        wait_until(lambda: trials.checkpoints(trials.toy(slow=0.1, steps=10_000, eval_interval=5)), "a save")
+        wait_until(
+            lambda: any(run.summary.get("checkpoint/step") for run in _runs(wandb_server)), "W&B hears of it"
+        )
+        here, project = tmp_path / "here", ("--project", "toys")
+        found = manage(here, "status", "toy", *project, env=wandb_server.env)
+        assert "running on W&B; not on this disk" in found and "local/toys/" in found
+        assert "SHA-256" in found and "would train from step 0 on this machine" in found
+        (run,) = json.loads(manage(here, "status", "toy", "--json", *project, env=wandb_server.env))
+        assert run["config"]["steps"] == 10_000
+        assert "has no run of it either" in manage(
+            here, "status", "other", *project, env=wandb_server.env, exit_code=2
+        )
+    finally:
+        process.process.kill()
+        process.end()
+    gone = {**wandb_server.env, "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    assert "W&B could not be asked" in manage(here, "status", "toy", env=gone, exit_code=2)
+    assert "WANDB_MODE=offline" in manage(here, "status", "toy", exit_code=2)
+
+
+def _runs(server: ServerProcess) -> list[RunView]:
+    return find_runs("toy", project="toys", entity=None, connection=Connection(server.url, server.api_key))
+
+
+def test_several_are_cleared_only_when_somebody_says_yes(tmp_path: Path) -> None:
+    root = tmp_path / "trials"
+    for name in ("bug-1", "bug-2", "killed-1"):
+        (root / name).mkdir(parents=True)
+        start, end = {"attempt": 1, "event": "start"}, {"attempt": 1, "event": "end", "exit_code": 1}
+        lines = [start] if name == "killed-1" else [start, end]
+        (root / name / "attempts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for name, outcome in (("good-1", Ending.FINISHED), ("bad-1", Ending.DIVERGED), ("torn-1", Ending.PRUNED)):
+        completion.write(root, replace(done(name), outcome=outcome))
+    completion.record_path(root, "torn-1").write_text("{")
+
+    shown = manage(root, "clear", "--failed", "--dry_run")
+    assert "4 trials" in shown and "would remove bad-1" in shown and "a record (damaged)" in shown
+    assert "nobody can be asked here" in manage(root, "clear", "--failed", exit_code=2)
+    assert len(known_run_ids(root)) == 6
+    assert "nothing was removed" in on_a_terminal(root, "clear", "--failed", typed="n")
+    assert len(known_run_ids(root)) == 6
+    assert "removed bug-2" in on_a_terminal(root, "clear", "--failed", typed="y")
+    assert known_run_ids(root) == ["good-1", "killed-1"]
+    assert "removed good-1" in manage(root, "clear", "--all", "--yes")
+    assert known_run_ids(root) == []
+
+
+def on_a_terminal(root: Path, *arguments: str, typed: str) -> str:
+    """What the script shows to somebody who types `typed` at it."""
+    master, slave = pty.openpty()
+    command = [sys.executable, "scripts/manage_completed_runs.py", "--checkpoint_dir", str(root), *arguments]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdin=slave, stdout=subprocess.PIPE, text=True)
+    os.close(slave)
+    os.write(master, f"{typed}\n".encode())
+    output, _ = process.communicate(timeout=60)
+    os.close(master)
+    return output
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_the_table_fits_the_terminal(tmp_path: Path, columns: int) -> None:
+    root = tmp_path / "trials"
+    for number, outcome in enumerate(Ending):
+        name = f"single_bs8_cw128_lr4e-03-{number}7f3a2c91b0d"
+        value = 5.0 - number
+        completion.write(root, replace(done(name), outcome=outcome, best_metric=value, freed_bytes=10**7))
+    output = manage(root, "list", env={**offline(tmp_path), "COLUMNS": str(columns)})
+    lines = output.split("\n\n")[0].splitlines()
+    assert max(len(line) for line in lines) <= columns
+    assert lines[1].startswith("*") and "early_stopped" in lines[1]  # pruned and diverged ones are not best
+    for line in lines[1:5]:  # what is shown of a run ID is enough to name it
+        assert "trial " in manage(root, "status", line.lstrip("* ").split()[0])
 
 
 def test_generating_without_a_model_says_what_to_do(tmp_path: Path) -> None:

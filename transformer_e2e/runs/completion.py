@@ -134,7 +134,8 @@ def _readable(root: Path, say: Callable[[str], None]) -> Iterator[Record]:
         except FileNotFoundError:  # cleared by somebody else in between
             continue
         except (ValueError, OSError) as error:
-            say(f"skipping the damaged completion record {path}: {error}")
+            run_id = path.name.removesuffix(RECORD_SUFFIX)
+            say(f"skipping the damaged completion record {path} (`clear {run_id}` removes it): {error}")
 
 
 def _parse(path: Path) -> Record:

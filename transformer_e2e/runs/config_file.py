@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 from collections.abc import Mapping
@@ -56,6 +57,22 @@ def wandb_run_id(directory: Path, *, renew: bool) -> str:
 
 def keep_wandb_run_id(directory: Path, wandb_id: str) -> None:
     write_json(directory / TRACKING_NAME, {"wandb_run_id": wandb_id})
+
+
+def known_settings(directory: Path) -> dict[str, Any]:
+    """The settings that decide the result, as `config.json` has them; none if it is missing or damaged."""
+    with contextlib.suppress(CheckpointError):
+        counted = _read(directory / CONFIG_NAME).get("counted")
+        if isinstance(counted, dict):
+            return counted
+    return {}
+
+
+def known_wandb_run_id(directory: Path) -> str | None:
+    """The id of the trial's W&B run outside of sweeps; None if it has none yet."""
+    with contextlib.suppress(CheckpointError):
+        return _read(directory / TRACKING_NAME).get("wandb_run_id")
+    return None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +96,14 @@ def known_run_ids(root: Path) -> list[str]:
     return sorted(found - {COMPLETION_DIR})
 
 
+class UnknownTrial(UserError):
+    """No run ID begins like this."""
+
+
 def find(prefix: str, root: Path) -> str:
     """The one run ID below `root` that is, or begins with, `prefix`.
 
-    Raises UserError: several (all listed), none (with the nearest), or a prefix that is a path.
+    Raises UserError: several (all listed) or a prefix that is a path; UnknownTrial: none (with the nearest).
     """
     check_name(prefix)
     known = known_run_ids(root)
@@ -109,12 +113,15 @@ def find(prefix: str, root: Path) -> str:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise UserError(
-            f"{prefix!r} begins {len(matches)} run IDs; give more of it:\n  " + "\n  ".join(matches)
-        )
+        raise several(prefix, matches)
     close = difflib.get_close_matches(prefix, known, n=1, cutoff=0.3)
     if close:
         hint = f"the nearest is {close[0]}"
     else:
         hint = f"none of the {len(known)} trials there comes near" if known else "there is no trial at all"
-    raise UserError(f"no trial below {root} is called {prefix!r}; {hint}")
+    raise UnknownTrial(f"no trial below {root} is called {prefix!r}; {hint}")
+
+
+def several(prefix: str, matches: Sequence[str]) -> UserError:
+    """The error that lists all run IDs that begin with `prefix`."""
+    return UserError(f"{prefix!r} begins {len(matches)} run IDs; give more of it:\n  " + "\n  ".join(matches))

@@ -1,161 +1,237 @@
-"""What an operator wants to know of trials: a table of those done, all about one, and how to forget one.
+"""Everything this disk knows of one trial: where it stands, how it came there, what its next start would do.
 
-Reads records and directories only: no torch, no W&B, so it answers at once.
+Reads files only: no torch, no W&B, so it answers at once; also while the trial is in training.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from transformer_e2e.config.settings import Settings
 from transformer_e2e.errors import CheckpointError
 from transformer_e2e.runs import completion
 from transformer_e2e.runs.attempts import read_attempts
-from transformer_e2e.runs.checkpoints import list_checkpoints
-from transformer_e2e.runs.completion import Record, Status
-from transformer_e2e.runs.durable import remove, tree_size
-from transformer_e2e.runs.identity import find
+from transformer_e2e.runs.checkpoints import best_of, list_checkpoints, sealed_checkpoints
+from transformer_e2e.runs.completion import Ending, Record, Status
+from transformer_e2e.runs.config_file import known_settings, known_wandb_run_id
+from transformer_e2e.runs.durable import tree_size
+from transformer_e2e.runs.identity import canonical
 from transformer_e2e.runs.journal import read_journal
-from transformer_e2e.runs.lock import LOCK_NAME, TrialHeld, TrialLock, is_held
+from transformer_e2e.runs.lock import is_held
+from transformer_e2e.runs.manifest import seal
 
-_COLUMNS = ("run ID", "outcome", "status", "metric", "best", "steps", "hours", "artifact")
+_PACE_ROWS = 100  # the last rows that the pace is taken from
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The newest checkpoint whose manifest can be read."""
+
+    step: int
+    digest: str  # SHA-256 of its manifest
+    bytes: int
+    seconds_old: float
+    metrics: dict[str, float]  # the last value of each when it was made
+    best_step: int  # of the best checkpoint here
+
+
+@dataclass(frozen=True)
+class Progress:
+    step: int  # last one logged
+    max_steps: int | None  # None: the settings do not say
+    steps_per_second: float | None  # of the newest attempt, evaluations and checkpoints included
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the pace of now; None: unknown."""
+        if self.max_steps is None or not self.steps_per_second:
+            return None
+        return (self.max_steps - self.step) / self.steps_per_second
+
+
+@dataclass(frozen=True)
+class AttemptView:
+    """One process that worked on the trial."""
+
+    number: int
+    began: str  # ISO, UTC
+    place: str  # host and process
+    device: str
+    ended: str | None  # how; None: it was killed, or works on it now
+    exit_code: int | None
+    seconds: float | None
+    steps: int | None  # optimizer steps in all when it ended
 
 
 @dataclass(frozen=True)
 class TrialStatus:
-    """One trial as it lies on this disk."""
-
     run_id: str
     directory: Path
-    record: Record | None  # None: its training is not over
-    latest_step: int | None  # of the newest checkpoint; None: there is none
-    bytes: int  # on this disk
-    attempts: list[dict[str, Any]]
-    metrics: dict[str, float]  # the last value of each
     live: bool  # a process holds it now
+    record: Record | None  # None: its training is not over, or the record is damaged
+    damage: str | None  # what is wrong with files of it
+    settings: dict[str, Any]  # those that decide the result
+    changed: tuple[str, ...]  # names of those that are not the defaults
+    progress: Progress
+    newest: Newest | None
+    attempts: tuple[AttemptView, ...]
+    metrics: dict[str, float]  # the last value of each
+    wandb_run: str | None  # W&B's id or path
+    bytes: int  # on this disk
 
     @property
     def next_start(self) -> str:
         """What the trial's command would do if it were given now."""
+        record = self.record
         if self.live:
-            return "wait: another attempt is working on it"
-        if self.record is not None and self.record.outcome is completion.Ending.PRUNED:
-            return "train anew from step 0: it was pruned"
-        if self.record is None:
-            return (
-                "train from step 0"
-                if self.latest_step is None
-                else f"continue after step {self.latest_step}, if that checkpoint verifies"
-            )
-        pending = {Status.TRAINED: "upload, verify and clean up", Status.UPLOADED: "clean up"}
-        return pending.get(self.record.status, "nothing: it is done") + " (--force trains it again)"
+            return "wait until the attempt that works on it ends, then see what is left (--no_wait: exit 75)"
+        if self.damage:
+            return "refuse, because its record is damaged"
+        if record is None:
+            return _continue_from(self.newest)
+        if record.outcome is Ending.PRUNED:
+            return "train anew from step 0, because it was pruned"
+        pending = {Status.TRAINED: "upload its model, prove the copy, clean up", Status.UPLOADED: "clean up"}
+        if record.kept_local:
+            pending[Status.UPLOADED] = "nothing, unless given without --keep_local: then clean up"
+        todo = pending.get(record.status, "nothing, because it is done")
+        return f"{todo}; --force trains it again from step 0"
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "directory": str(self.directory), "next_start": self.next_start}
-
-    def lines(self) -> list[str]:
-        """The status as a person reads it."""
-        shown: list[tuple[str, object]] = [("trial", self.run_id), ("directory", self.directory)]
-        if (record := self.record) is not None:
-            best = "none" if record.best_metric is None else f"{record.best_metric:.6g}"
-            shown += [
-                (
-                    "outcome",
-                    f"{record.outcome} after {record.steps} steps, {record.seconds / 3600:.3f} hours",
-                ),
-                (f"best {record.metric_name}", best),
-                ("status", record.status),
-                ("artifact", record.artifact or "none"),
-                ("W&B", record.url or record.wandb_run or "none"),
-            ]
-        else:
-            shown.append(("status", "in training" if self.live else "not finished"))
-        newest = "none" if self.latest_step is None else f"step {self.latest_step}"
-        shown += [("checkpoint", newest), ("on disk", f"{self.bytes / 1e6:.1f} MB")]
-        ends = [line for line in self.attempts if line.get("event") == "end"]
-        starts = [line for line in self.attempts if line.get("event") == "start"]
-        shown.append(("attempts", f"{len(starts)}, {len(starts) - len(ends)} of them killed or running"))
-        shown += [
-            (name, f"{value:.6g}") for name, value in sorted(self.metrics.items()) if name[:5] == "eval/"
-        ]
-        shown.append(("next start", self.next_start))
-        width = max(len(name) for name, _ in shown)
-        return [f"{name:<{width}}  {value}" for name, value in shown]
+        return {
+            **asdict(self),
+            "directory": str(self.directory),
+            "seconds_left": self.progress.seconds_left if self.live else None,
+            "next_start": self.next_start,
+        }
 
 
-def table(records: Sequence[Record]) -> list[str]:
-    """One line a record under a heading, columns aligned."""
-    rows = [_COLUMNS, *(_row(record) for record in records)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
-    return ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def status(root: Path, prefix: str) -> TrialStatus:
-    """Everything this disk knows of the one trial that `prefix` begins. Raises UserError (see `find`)."""
-    run_id = find(prefix, root)
+def status(root: Path, run_id: str) -> TrialStatus:
+    """Of a trial that has a record or a directory below `root`. What is damaged is said, not raised."""
     directory = root / run_id
-    steps = list_checkpoints(directory)
-    last: dict[str, float] = {}
-    for row in read_journal(directory):
-        last |= row["metrics"]
+    record, damage = None, None
+    try:
+        record = completion.read(root, run_id)
+    except CheckpointError as error:
+        damage = str(error)
+    rows, attempts = _rows(directory), read_attempts(directory)
+    settings = dict(record.counted) if record else known_settings(directory)
     return TrialStatus(
         run_id=run_id,
         directory=directory,
-        record=completion.read(root, run_id),
-        latest_step=int(steps[0].name.removeprefix("step-")) if steps else None,
-        bytes=tree_size(directory),
-        attempts=read_attempts(directory),
-        metrics=last,
         live=is_held(directory),
+        record=record,
+        damage=damage,
+        settings=settings,
+        changed=_changed(settings),
+        progress=_progress(rows, attempts, settings),
+        newest=_newest(directory, rows),
+        attempts=tuple(_attempt_views(attempts)),
+        metrics=_last_values(rows),
+        wandb_run=record.wandb_run if record else known_wandb_run_id(directory),
+        bytes=tree_size(directory),
     )
 
 
-def clear(root: Path, prefix: str) -> list[str]:
-    """Forget one trial: its local files, then its record. Returns what went, in words.
+def newest_step(directory: Path) -> int | None:
+    """Step of the newest checkpoint, not verified; None: there is none. Cheap."""
+    steps = list_checkpoints(directory)
+    return int(steps[0].name.removeprefix("step-")) if steps else None
 
-    The artifact stays. The next start begins at step 0. Repeatable after a kill. Raises UserError:
-    no or several matches, or an attempt that is working on it (nothing is touched then).
-    """
-    run_id = find(prefix, root)
-    directory = root / run_id
+
+def _continue_from(newest: Newest | None) -> str:
+    if newest is None:
+        return "train from step 0"
+    return f"continue after step {newest.step}, if that checkpoint verifies"
+
+
+def _rows(directory: Path) -> list[dict[str, Any]]:
     try:
-        lock = TrialLock(directory, no_wait=True, say=lambda _: None)
-    except TrialHeld as held:
-        raise CheckpointError(f"{held}; stop that attempt first, nothing was removed") from None
-    try:
-        artifact = _artifact_of(root, run_id)
-        size = tree_size(directory)
-        for path in directory.iterdir():
-            if path.name != LOCK_NAME:
-                remove(path)
-        had_record = completion.remove(root, run_id)
-        lock.remove_directory()
-    finally:
-        lock.release()
-    said = [f"removed {directory} ({size / 1e6:.1f} MB)"]
-    said += [f"removed the completion record of {run_id}"] if had_record else []
-    said += [f"kept the artifact {artifact}"] if artifact else []
-    return [*said, "the next start of this trial begins at step 0"]
+        return read_journal(directory)
+    except ValueError:  # damaged by other hands; the next start cuts it off there
+        return []
 
 
-def _artifact_of(root: Path, run_id: str) -> str | None:
-    with contextlib.suppress(CheckpointError):  # a damaged record is a reason to clear, not to refuse
-        record = completion.read(root, run_id)
-        return record.artifact if record else None
-    return None
+def _last_values(rows: Sequence[Row]) -> dict[str, float]:
+    last: dict[str, float] = {}
+    for row in rows:
+        last |= row["metrics"]
+    return last
 
 
-def _row(record: Record) -> tuple[str, ...]:
-    return (
-        record.run_id,
-        str(record.outcome),
-        str(record.status),
-        record.metric_name,
-        "-" if record.best_metric is None else f"{record.best_metric:.5g}",
-        "-" if record.steps is None else str(record.steps),
-        f"{record.seconds / 3600:.3f}",
-        (record.artifact or "-").rpartition("/")[2],
+def _changed(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    defaults = canonical(Settings().flat())
+    return tuple(
+        name
+        for name, value in settings.items()
+        if name not in defaults or canonical({name: value})[name] != defaults[name]
     )
+
+
+def _progress(rows: Sequence[Row], attempts: Sequence[Row], settings: Mapping[str, Any]) -> Progress:
+    limit = settings.get("max_steps")
+    began = _last_start(attempts)
+    recent = [row for row in rows if row["metrics"] and row["time"] >= began][-_PACE_ROWS:]
+    pace = None
+    if len(recent) > 1 and recent[-1]["time"] > recent[0]["time"]:
+        pace = (recent[-1]["step"] - recent[0]["step"]) / (recent[-1]["time"] - recent[0]["time"])
+    return Progress(
+        step=max((int(row["step"]) for row in rows), default=0),
+        max_steps=limit if isinstance(limit, int) else None,
+        steps_per_second=pace,
+    )
+
+
+def _last_start(attempts: Sequence[Row]) -> float:
+    """Seconds since 1970; 0 without one."""
+    starts = [line for line in attempts if line.get("event") == "start"]
+    try:
+        return datetime.fromisoformat(starts[-1]["time"]).timestamp()
+    except (IndexError, KeyError, ValueError, TypeError):
+        return 0.0
+
+
+def _newest(directory: Path, rows: Sequence[Row]) -> Newest | None:
+    checkpoints = sealed_checkpoints(directory)
+    best = best_of(checkpoints)
+    if best is None:
+        return None
+    newest = checkpoints[0]
+    try:
+        return Newest(
+            step=newest.step,
+            digest=seal(newest.directory),
+            bytes=tree_size(newest.directory),
+            seconds_old=time.time() - newest.directory.stat().st_mtime,
+            metrics=_last_values(rows[: newest.manifest.rows]),
+            best_step=best.step,
+        )
+    except FileNotFoundError:  # its trial has just made a newer one
+        return _newest(directory, rows)
+
+
+def _attempt_views(lines: Sequence[Row]) -> list[AttemptView]:
+    ends = {line.get("attempt"): line for line in lines if line.get("event") == "end"}
+    found = []
+    for line in lines:
+        if line.get("event") == "start":
+            end = ends.get(line.get("attempt"), {})
+            found.append(
+                AttemptView(
+                    number=int(line.get("attempt", 0)),
+                    began=str(line.get("time", "")),
+                    place=f"{line.get('host')}:{line.get('pid')}",
+                    device=str(end.get("device") or line.get("device") or ""),
+                    ended=end.get("outcome"),
+                    exit_code=end.get("exit_code"),
+                    seconds=end.get("seconds"),
+                    steps=end.get("steps"),
+                )
+            )
+    return found
