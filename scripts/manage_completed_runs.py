@@ -34,6 +34,7 @@ from transformer_e2e.errors import (
 )
 from transformer_e2e.runs import clearing, listing
 from transformer_e2e.runs.budget import holdings, last_limit
+from transformer_e2e.runs.checkpoints import newest_step
 from transformer_e2e.runs.completion import Ending, records
 from transformer_e2e.runs.durable import in_words
 from transformer_e2e.runs.identity import UnknownTrial, find, known_run_ids
@@ -175,8 +176,6 @@ def _width() -> int | None:
 
 def _unfinished(root: Path, done: set[str]) -> list[str]:
     """The trials without a record, those in training first."""
-    from transformer_e2e.runs.overview import newest_step
-
     others = [run_id for run_id in known_run_ids(root) if run_id not in done and (root / run_id).is_dir()]
     if not others:
         return []

@@ -195,7 +195,7 @@ def on_a_terminal(root: Path, *arguments: str, typed: str) -> str:
     return output
 
 
-@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("columns", [70, 80, 120])
 def test_the_table_fits_the_terminal(tmp_path: Path, columns: int) -> None:
     root = tmp_path / "trials"
     for number, outcome in enumerate(Ending):

@@ -192,6 +192,11 @@ def list_checkpoints(directory: Path) -> list[Path]:
     return [path for _, path in sorted(found, reverse=True)]
 
 
+def newest_step(directory: Path) -> int | None:
+    """Step of the newest checkpoint, not verified; None: there is none."""
+    return next((int(path.name.removeprefix("step-")) for path in list_checkpoints(directory)), None)
+
+
 def sealed_checkpoints(directory: Path) -> list[Checkpoint]:
     """Those of a trial whose manifest can be read, newest first; digests are not checked."""
     found = []

@@ -8,7 +8,7 @@ from pathlib import Path
 from transformer_e2e.errors import CheckpointError
 from transformer_e2e.runs import completion
 from transformer_e2e.runs.attempts import read_attempts
-from transformer_e2e.runs.checkpoints import list_checkpoints
+from transformer_e2e.runs.checkpoints import list_checkpoints, newest_step
 from transformer_e2e.runs.completion import Ending
 from transformer_e2e.runs.durable import in_words, remove, tree_size
 from transformer_e2e.runs.identity import known_run_ids
@@ -36,7 +36,6 @@ class Belongings:
 
 def belongings(root: Path, run_id: str) -> Belongings:
     directory = root / run_id
-    steps = list_checkpoints(directory)
     ended, artifact = None, None
     try:
         if (record := completion.read(root, run_id)) is not None:
@@ -46,8 +45,8 @@ def belongings(root: Path, run_id: str) -> Belongings:
     return Belongings(
         run_id=run_id,
         bytes=tree_size(directory) + tree_size(completion.record_path(root, run_id)),
-        newest_step=int(steps[0].name.removeprefix("step-")) if steps else None,
-        checkpoints=len(steps),
+        newest_step=newest_step(directory),
+        checkpoints=len(list_checkpoints(directory)),
         record=ended,
         artifact=artifact,
     )

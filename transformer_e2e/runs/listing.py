@@ -79,7 +79,7 @@ def table(records: Sequence[Record], *, best: set[str], width: int | None) -> li
         ]
         lines.append(_GAP.join(cells).rstrip())
     if hidden:
-        lines.append(f"(no room for {', '.join(reversed(hidden))}; --json has them)")
+        lines.append(f"(hidden: {', '.join(reversed(hidden))}; see --json)")
     return lines
 
 

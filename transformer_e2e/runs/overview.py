@@ -16,7 +16,7 @@ from transformer_e2e.config.settings import Settings
 from transformer_e2e.errors import CheckpointError
 from transformer_e2e.runs import completion
 from transformer_e2e.runs.attempts import read_attempts
-from transformer_e2e.runs.checkpoints import best_of, list_checkpoints, sealed_checkpoints
+from transformer_e2e.runs.checkpoints import best_of, sealed_checkpoints
 from transformer_e2e.runs.completion import Ending, Record, Status
 from transformer_e2e.runs.config_file import known_settings, known_wandb_run_id
 from transformer_e2e.runs.durable import tree_size
@@ -137,12 +137,6 @@ def status(root: Path, run_id: str) -> TrialStatus:
         wandb_run=record.wandb_run if record else known_wandb_run_id(directory),
         bytes=tree_size(directory),
     )
-
-
-def newest_step(directory: Path) -> int | None:
-    """Step of the newest checkpoint, not verified; None: there is none. Cheap."""
-    steps = list_checkpoints(directory)
-    return int(steps[0].name.removeprefix("step-")) if steps else None
 
 
 def _continue_from(newest: Newest | None) -> str:
