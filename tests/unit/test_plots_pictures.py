@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,12 @@ def points(count: int) -> list[SweepPoint]:
     return [
         SweepPoint(
             name=f"trial-{n}",
-            settings={"learning_rate": 10.0 ** (-n / 3 - 1), "schedule": "wsd" if n % 2 else "cosine"},
-            value=3.0 + abs(n - 4) / 10,
+            settings={"learning_rate": 10.0 ** (-n / 9 - 1), "schedule": "wsd" if n % 2 else "cosine"},
+            value=3.0 + n / 10,
             finished=n != 1,
-            curve=[(10 * step, 3.0 + abs(n - 4) / 10 + 1 / step) for step in range(1, 5)],
+            number=n + 1,
+            ended=n / 10,
+            curve=[(10 * step, 3.0 + n / 10 + 1 / step) for step in range(1, 5)],
         )
         for n in range(count)
     ]
@@ -33,14 +36,14 @@ def points(count: int) -> list[SweepPoint]:
     [
         (0, set()),
         (1, {"curves.png"}),
-        (4, {"curves.png", "settings.png", "parallel.png"}),
-        (10, {"curves.png", "settings.png", "parallel.png", "importance.png"}),
+        (4, {"curves.png", "progress.png", "settings.png", "parallel.png"}),
+        (20, {"curves.png", "progress.png", "settings.png", "parallel.png", "importance.png"}),
     ],
 )
 def test_a_sweep_gets_the_pictures_that_its_trials_allow(tmp_path: Path, count: int, names: set[str]):
-    written = plot_sweep(points(count), "eval/loss", "minimize", tmp_path / "new")
-    assert {path.name for path in written} == names
-    assert all(path.read_bytes().startswith(PNG) for path in written)
+    done = plot_sweep(points(count), "eval/loss", "minimize", tmp_path / "new")
+    assert {path.name for path in done.paths} == names
+    assert all(path.read_bytes().startswith(PNG) for path in done.paths)
     assert len(list(tmp_path.rglob("*.*"))) == len(names)  # no draft stays behind
 
 
@@ -51,7 +54,15 @@ def test_odd_trials_do_not_keep_a_sweep_from_its_pictures(tmp_path: Path):
         SweepPoint(name="missing", settings={"a": None}, value=2.0, finished=True),
         SweepPoint(name="text", settings={"a": "b"}, value=1.0, finished=True, curve=[(1, math.inf)]),
     ]
-    assert len(plot_sweep(odd, "eval/f1", "maximize", tmp_path)) == 3
+    done = plot_sweep(odd, "eval/f1", "maximize", tmp_path)
+    assert {path.name for path in done.paths} == {"settings.png", "parallel.png"}  # no curve, no number
+    assert done.notes == ("importance.png is drawn from 8 finished trials on; there are 2",)
+
+
+def test_importance_of_an_earlier_look_does_not_outlive_its_reason(tmp_path: Path):
+    (tmp_path / "importance.png").write_bytes(PNG)
+    plot_sweep(points(4), "eval/loss", "minimize", tmp_path)
+    assert not (tmp_path / "importance.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -95,11 +106,18 @@ def test_one_diverged_trial_does_not_flatten_the_others():
     assert readable_limits([2.0])[0] < 2.0 < readable_limits([2.0])[1]
 
 
-def test_importance_finds_the_setting_that_matters_and_needs_eight_trials():
-    settings = [{"matters": n / 16, "noise": (n * 7) % 16, "constant": 1} for n in range(16)]
-    values = [row["matters"] for row in settings]
-    shares = importance(settings, values)
-    assert shares is not None and set(shares) == {"matters", "noise"}
-    assert shares["matters"] > 0.8 and sum(shares.values()) == pytest.approx(1.0)
-    assert importance(settings[:7], values[:7]) is None
+def test_importance_finds_the_setting_that_matters_and_says_how_sure_it_is():
+    settings = [{"matters": n / 24, "noise": (n * 7) % 24, "constant": 1} for n in range(24)]
+    found = importance(settings, [row["matters"] for row in settings])
+    assert found is not None and set(found.shares) == {"matters", "noise"} and found.trials == 24
+    assert found.shares["matters"].share > 0.8 and found.explained > 0.5
+    assert sum(share.share for share in found.shares.values()) == pytest.approx(1.0)
+    assert all(0 <= share.low <= share.share <= share.high <= 1 for share in found.shares.values())
+
+
+def test_importance_is_not_guessed_from_few_trials_equal_ones_or_chance():
+    settings = [{"a": n, "b": (n * 5) % 7} for n in range(16)]
+    assert importance(settings[:7], list(range(7))) is None
     assert importance([{"a": 1}] * 9, [1.0] * 9) is None
+    draw = random.Random(3)
+    assert importance(settings, [draw.random() for _ in settings]) is None

@@ -80,7 +80,11 @@ class _Lines(logging.Formatter):
     """Further lines of a message are indented, so that each record begins at the margin; no colours."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return _COLOUR.sub("", super().format(record)).replace("\n", "\n    ")
+        return re.sub(r" *\n", "\n    ", _COLOUR.sub("", super().format(record))).rstrip()
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = record.message.lstrip("\n")  # an empty line before it is for the console
+        return super().formatMessage(record)
 
 
 def _opened(log_file: str) -> logging.Handler:

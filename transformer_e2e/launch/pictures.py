@@ -1,4 +1,4 @@
-"""The picture of one trial, from what lies on this disk."""
+"""The picture of one trial, from what lies on this disk or from what W&B holds."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from transformer_e2e.runs import completion
 from transformer_e2e.runs.attempts import read_attempts
 from transformer_e2e.runs.journal import read_journal
 from transformer_e2e.runs.spec import DIVERGED_METRIC
+from transformer_e2e.runs.tracker_connection import Connection
+from transformer_e2e.runs.tracker_histories import history_rows
+from transformer_e2e.runs.tracker_queries import RunView
 
 YARDSTICK = "yardstick/"  # metrics.yardsticks' results, as the trainer records them
 
@@ -82,3 +85,17 @@ def _last_ending(attempts: Sequence[Mapping[str, Any]]) -> str:
     """How the newest attempt ended, as the ledger says; empty while it runs, or after a kill -9."""
     last = attempts[-1] if attempts else {}
     return str(last.get("outcome", "")) if last.get("event") == "end" else ""
+
+
+def remote_history(run: RunView, *, entity: str, project: str) -> TrialHistory:
+    """What W&B knows of a trial; which attempt took which steps is only in its own directory.
+
+    Raises TrackerError.
+    """
+    rows = history_rows(Connection.configured(), run.name, entity=entity, project=project)
+    return TrialHistory(
+        run_id=str(run.config.get("run_id") or run.display_name),
+        rows=without_worst(rows, TrialHistory.metric),
+        outcome="diverged" if run.summary.get("diverged") else run.state,
+        yardsticks=yardsticks_of(run.summary),
+    )

@@ -11,12 +11,8 @@ from pathlib import Path
 from transformer_e2e.errors import CheckpointError
 from transformer_e2e.launch.screen import MARKS
 from transformer_e2e.launch.trials import TrialRow, clock, ranked, setting
-from transformer_e2e.plots.point import SweepPoint
 from transformer_e2e.plots.scale import label
-from transformer_e2e.plots.sweep import plot_sweep
 from transformer_e2e.runs.completion import read as read_record
-from transformer_e2e.runs.journal import read_journal
-from transformer_e2e.runs.spec import DIVERGED_METRIC
 
 BITS = "eval/bits_per_byte"
 YARDSTICKS = {  # the names that metrics.yardsticks gives them
@@ -81,27 +77,10 @@ def bits_per_byte(row: TrialRow) -> float | None:
     return None
 
 
-def draw(
-    rows: Sequence[TrialRow], searched: Sequence[str], metric: str, goal: str, directory: Path
-) -> list[Path]:
-    """Write the sweep's pictures below `directory`; curves come from the trials' journals on this machine."""
-    points = [
-        SweepPoint(
-            name=row.run_id,
-            settings={name: setting(row.settings, name) for name in searched},
-            value=row.value,
-            finished=row.outcome == "finished",
-            curve=_curve(row, metric),
-        )
-        for row in rows
-    ]
-    return plot_sweep(points, metric, goal, directory)
-
-
 def artifact_of(row: TrialRow, project: str) -> str:
     """The trial's uploaded model: as its completion record says, else where it is put by default."""
     with contextlib.suppress(CheckpointError):
-        record = read_record(_checkpoint_root(row), row.run_id)
+        record = read_record(checkpoint_root(row), row.run_id)
         if record is not None and record.artifact is not None:
             return record.artifact
     return f"{project}/model-{row.run_id}:best"
@@ -141,11 +120,6 @@ def _bits_text(row: TrialRow) -> str:
     return "" if bits is None else f"{bits:.3f}"
 
 
-def _curve(row: TrialRow, metric: str) -> list[tuple[float, float]]:
-    lines = read_journal(_checkpoint_root(row) / row.run_id)
-    journal = [(float(line["step"]), line["metrics"].get(metric)) for line in lines]
-    return [(step, value) for step, value in journal if value is not None and abs(value) < DIVERGED_METRIC]
-
-
-def _checkpoint_root(row: TrialRow) -> Path:
+def checkpoint_root(row: TrialRow) -> Path:
+    """The folder of trials that this one was told to work in, on whichever machine that was."""
     return Path(str(row.settings.get("checkpoint_dir") or "model_checkpoints"))

@@ -29,6 +29,7 @@ from transformer_e2e.launch.screen import Screen, screen_for
 from transformer_e2e.launch.server import EmbeddedServer, connected
 from transformer_e2e.launch.spec import load_spec, metric_of, searched
 from transformer_e2e.launch.sweep import SweepPath, create_sweep, set_state
+from transformer_e2e.launch.sweep_pictures import picture_sweep
 from transformer_e2e.launch.trials import Progress, TrialRow, finished_best, progress, rows_of
 from transformer_e2e.launch.watch import Lookout, Watch
 from transformer_e2e.runs.tracker_connection import Connection, is_online
@@ -197,9 +198,7 @@ def _finish(order: SweepOrder, sweep: _Sweep, root: Path | None, lost: int) -> i
     best = finished_best(rows, sweep.goal)
     names = searched(sweep.spec)
     sweep.say("\n" + report.table(rows, names, sweep.metric, sweep.goal))
-    pictures = report.draw(rows, names, sweep.metric, sweep.goal, order.plot_dir / sweep.path.id)
-    if pictures:
-        sweep.say(f"\npictures: {', '.join(str(path) for path in pictures)}")
+    picture_sweep(sweep.path, sweep.spec, rows, order.plot_dir, sweep.say)
     artifact = None
     if best is not None:
         sweep.say("\n" + "\n".join(report.yardstick_lines(best)))

@@ -27,6 +27,7 @@ class TrialRow:
     summary: dict[str, Any] = field(default_factory=dict)
     started: float | None = None  # seconds since the epoch
     ended: float | None = None
+    logged: int = 0  # rows of metrics that W&B holds
 
     @property
     def live(self) -> bool:
@@ -129,6 +130,7 @@ def _row(run: RunView, metric: str, cancelled: bool) -> TrialRow:
         summary=run.summary,
         started=_seconds(run.created_at),
         ended=None if live else _seconds(run.heartbeat_at),
+        logged=run.history_rows,
     )
 
 

@@ -14,8 +14,10 @@ class SweepPoint:
     name: str
     settings: dict[str, Any]
     value: float | None
-    finished: bool  # False: pruned, failed or still running; drawn dashed or hollow
+    finished: bool  # False: pruned, failed or still running; drawn faint, dashed or hollow
     curve: Sequence[tuple[float, float]] = field(default=())
+    number: int = 0  # place in the order in which the trials were issued, from 1; 0: unknown
+    ended: float | None = None  # hours between the sweep's first trial and the end of this one
 
     @property
     def score(self) -> float:
