@@ -20,10 +20,12 @@ class KeepDefault(Exception):
 
 
 def convert(value: Any, hint: Any) -> Any:
-    """`value` as the type `hint`, which is int, float, bool, str, or one of them `| None`.
+    """`value` as the type `hint`, which is int, float, bool, str, or one of them `| None`, or a tuple of str.
 
     Raises ValueError with the rule in words, or KeepDefault.
     """
+    if is_list(hint):
+        return _texts(value)
     kinds, optional = _kinds(hint)
     if isinstance(value, list | dict | tuple):
         raise ValueError(f"takes one {_word(kinds)}, not a {type(value).__name__}")
@@ -43,12 +45,30 @@ def convert(value: Any, hint: Any) -> Any:
 
 def metavar(hint: Any) -> str:
     """The field's type as `--help` shows it."""
+    if is_list(hint):
+        return "TEXT"
     kinds, _ = _kinds(hint)
     return {bool: "BOOL", int: "INT", float: "NUMBER", str: "TEXT"}[kinds[0]]
 
 
 def is_boolean(hint: Any) -> bool:
     return bool in _kinds(hint)[0]
+
+
+def is_list(hint: Any) -> bool:
+    """Whether the setting takes several texts: a list in YAML, a flag that may be repeated."""
+    return typing.get_origin(hint) is tuple
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """One text or a list of them, each to the letter: blanks at the ends count."""
+    if value is None:
+        raise KeepDefault
+    items = value if isinstance(value, list | tuple) else [value]
+    for item in items:
+        if not isinstance(item, str):
+            raise ValueError(f"takes text or a list of texts; write {str(item)!r} in quotes")
+    return tuple(items)
 
 
 def _kinds(hint: Any) -> tuple[tuple[type, ...], bool]:

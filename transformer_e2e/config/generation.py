@@ -2,25 +2,89 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from transformer_e2e.config.option import option
 from transformer_e2e.config.settings import DEVICES
+from transformer_e2e.errors import ConfigError
+
+STANDARD_INPUT = "-"
+# Of each group one setting is given. A flag makes the file's keys of its group void.
+EXCLUSIVE = (("run_id", "checkpoint", "artifact"), ("prompt", "prompt_file"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationSettings:
-    """One generation. At most one of run_id, checkpoint and artifact is given; without one the newest
-    finished trial is used."""
+    """One generation. Without run_id, checkpoint and artifact the newest finished trial is used."""
 
     run_id: str | None = option(None, "any unique beginning of a run ID", counts=False)
-    checkpoint: str | None = option(None, "a checkpoint directory", counts=False)
+    checkpoint: str | None = option(None, "a checkpoint directory, or a trial's", counts=False)
     artifact: str | None = option(None, "an artifact, e.g. model-<run_id>:best", counts=False)
-    prompt: str = option("Return a", "text to continue", counts=False)
+    prompt: tuple[str, ...] = option(
+        ("Return a",),
+        "text to continue, to the letter; may be given several times; an empty one begins a text",
+        counts=False,
+    )
+    prompt_file: str | None = option(
+        None, "file with one prompt a line (- is standard input); empty lines are left out", counts=False
+    )
+    num_samples: int = option(1, "continuations of each prompt", counts=False, minimum=1, maximum=10_000)
     max_new_tokens: int = option(120, "tokens to generate", counts=False, minimum=1, maximum=100_000)
+    stop: tuple[str, ...] = option(
+        (), "end a text before this; give it several times for several", counts=False
+    )
     temperature: float = option(0.8, "of the softmax; 0: always the likeliest token", counts=False, minimum=0)
     top_k: int = option(50, "sample among this many likeliest tokens; 0: all", counts=False, minimum=0)
-    top_p: float = option(0.95, "sample among the likeliest tokens that hold this mass", above=0, maximum=1)
-    seed: int = option(1, "same seed, same text", counts=False, minimum=0, maximum=2**31 - 1)
+    top_p: float = option(
+        0.95, "sample among the likeliest tokens that hold this mass", counts=False, above=0, maximum=1
+    )
+    min_p: float = option(
+        0.0,
+        "sample among tokens at least this share as likely as the likeliest; 0: all",
+        counts=False,
+        minimum=0,
+        maximum=1,
+    )
+    repetition_penalty: float = option(
+        1.0,
+        "above 1: tokens already in the context become less likely; 1: none",
+        counts=False,
+        minimum=0.01,
+        maximum=100,
+    )
+    seed: int = option(1, "same seed and prompt, same text", counts=False, minimum=0, maximum=2**31 - 1)
+    batch_size: int = option(
+        8, "texts in the making at a time; changes speed alone", counts=False, minimum=1, maximum=4096
+    )
+    cache: bool = option(True, "keep what was computed for earlier tokens; changes speed alone", counts=False)
+    json: bool = option(False, "one JSON object a line instead of text, each when it is over", counts=False)
     device: str = option("auto", "auto takes cuda, then mps, then cpu", counts=False, choices=DEVICES)
     checkpoint_dir: str = option("model_checkpoints", "folder of trials and records", counts=False)
+    project: str | None = option(
+        None, "W&B project (None: WANDB_PROJECT, else transformer-e2e)", counts=False
+    )
+    entity: str | None = option(None, "W&B entity (None: WANDB_ENTITY, else the key's own)", counts=False)
+
+    def prompts(self) -> list[str]:
+        """What to continue, read from the file if there is one. Raises ConfigError."""
+        if self.prompt_file is None:
+            return list(self.prompt)
+        name = "standard input" if self.prompt_file == STANDARD_INPUT else f"--prompt_file={self.prompt_file}"
+        try:
+            if self.prompt_file == STANDARD_INPUT:
+                content = sys.stdin.buffer.read()
+            else:
+                content = Path(self.prompt_file).read_bytes()
+            text = content.decode("utf-8-sig")
+        except OSError as error:
+            raise ConfigError(
+                f"{name} cannot be read: {error.strerror}; it is a text file with one prompt a line"
+            ) from None
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{name} is no UTF-8 text (byte {error.start}); convert it first") from None
+        prompts = [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
+        if not prompts:
+            raise ConfigError(f"{name} holds no prompt; write one a line")
+        return prompts

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from transformer_e2e.config.convert import KeepDefault, convert, is_boolean, metavar
-from transformer_e2e.config.generation import GenerationSettings
+from transformer_e2e.config.convert import KeepDefault, convert, is_boolean, is_list, metavar
+from transformer_e2e.config.generation import EXCLUSIVE, GenerationSettings
 from transformer_e2e.config.option import range_problems
 from transformer_e2e.config.settings import GROUPS, Settings
 from transformer_e2e.config.sources import from_environment, read_yaml, split_keys
@@ -47,7 +47,11 @@ def add_settings(parser: argparse.ArgumentParser, groups: Mapping[str, type[Any]
         section = parser.add_argument_group(f"{title} settings")
         for item in fields(group):
             rule = item.metadata["rule"]
-            facts = "; ".join(fact for fact in (str(rule), f"default: {item.default}") if fact)
+            repeated = is_list(hints[item.name])
+            default: Any = item.default
+            if repeated:
+                default = ", ".join(default) or None
+            facts = "; ".join(fact for fact in (str(rule), f"default: {default}") if fact)
             text = f"{item.metadata['help']} [{facts}]".replace("%", "%%")
             shown_as = "|".join(rule.choices) or metavar(hints[item.name])
             flag = f"--{item.name}"
@@ -64,7 +68,10 @@ def add_settings(parser: argparse.ArgumentParser, groups: Mapping[str, type[Any]
                     help=argparse.SUPPRESS,
                 )
             else:
-                section.add_argument(flag, default=argparse.SUPPRESS, metavar=shown_as, help=text)
+                action = "append" if repeated else "store"
+                section.add_argument(
+                    flag, action=action, default=argparse.SUPPRESS, metavar=shown_as, help=text
+                )
 
 
 def resolve(flags: dict[str, Any], unknown: Sequence[str], config: Path | None) -> Resolved:
@@ -87,9 +94,25 @@ def resolve_generation(
 ) -> GenerationSettings:
     """What to generate: flags over `config` over defaults. Raises ConfigError with every problem."""
     values = _merge([GenerationSettings], flags, unknown, config)
+    values.problems.extend(f"{config}: unknown key {key}; it is of a training" for key in values.search)
+    for group in EXCLUSIVE:
+        _keep_one(values, group)
     settings = GenerationSettings(**values.by_name)
     ConfigError.raise_if(values.problems + range_problems(settings))
     return settings
+
+
+def _keep_one(values: Values, group: Sequence[str]) -> None:
+    """Of settings that exclude each other a flag makes those of the file void; more than one is a problem."""
+    given = [name for name in group if values.by_name.get(name) is not None]
+    by_flag = [name for name in given if values.sources[name] == "flag"]
+    for name in given if by_flag else ():
+        if name not in by_flag:
+            del values.by_name[name]
+    if len(kept := by_flag or given) > 1:
+        values.problems.append(
+            f"{' and '.join(f'--{name}' for name in kept)} exclude each other; keep one of them"
+        )
 
 
 def field_types(groups: Iterable[type[Any]]) -> dict[str, Any]:

@@ -10,8 +10,13 @@ from typing import Any
 
 from transformer_e2e.errors import ConfigError, nearest
 
-# Keys that W&B's users know by another name than the setting's own.
-ALIASES = {"WANDB_RUN_PREFIX": "run_prefix", "WANDB_PROJECT": "project", "WANDB_ENTITY": "entity"}
+# Keys by another name than the setting's own: W&B's names, and a plural.
+ALIASES = {
+    "WANDB_RUN_PREFIX": "run_prefix",
+    "WANDB_PROJECT": "project",
+    "WANDB_ENTITY": "entity",
+    "PROMPTS": "prompt",
+}
 ENVIRONMENT = {"WANDB_RUN_PREFIX": "run_prefix", "RUN_NAME": "run_name"}
 SEARCH_PREFIX = "HP_SEARCH_"
 
@@ -44,18 +49,19 @@ def split_keys(
     one that applies. An unknown key is a problem that names the nearest known one.
     """
     known = {name.upper(): name for name in names}
+    known |= {alias: name for alias, name in ALIASES.items() if name.upper() in known}
     settings: dict[str, Any] = {}
     search: dict[str, Any] = {}
     problems = []
     for key, value in content.items():
         if key.startswith(SEARCH_PREFIX):
             search[key] = value
-        elif key in ALIASES:
-            settings[ALIASES[key]] = _prefix_for(value, in_sweep) if key == "WANDB_RUN_PREFIX" else value
+        elif key in known and known[key] in settings:
+            problems.append(f"{key} is another name of {known[key].upper()}; keep one of them")
         elif key in known:
-            settings[known[key]] = value
+            settings[known[key]] = _prefix_for(value, in_sweep) if key == "WANDB_RUN_PREFIX" else value
         else:
-            upper = f"; write it {key.upper()}" if key.upper() in known else nearest(key, [*known, *ALIASES])
+            upper = f"; write it {key.upper()}" if key.upper() in known else nearest(key, known)
             problems.append(f"unknown key {key}{upper}")
     return settings, search, problems
 

@@ -24,6 +24,7 @@ class HuggingFaceTokenizer:
     """
 
     kind: ClassVar[str] = "hugging_face"
+    byte_level: ClassVar[bool] = False  # many are, but some join words by what stands before
 
     def __init__(self, directory: Path, vocab_size: int, end_of_text: int, loaded: Any = None) -> None:
         """`loaded`: the tokenizer itself, where `directory` is not what `save` wrote."""

@@ -34,6 +34,8 @@ class Tokenizer(Protocol):
 
     vocab_size: int
     end_of_text: int
+    # Ids stand for bytes: the text of two sequences is that of both joined, unless a character is cut there.
+    byte_level: ClassVar[bool]
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`, without end_of_text. Raises DataError for text with lone surrogates."""
@@ -49,6 +51,7 @@ class ByteTokenizer:
     """The bytes of UTF-8 themselves: ids 0 to 255, end_of_text 256. Round trips are exact."""
 
     kind: ClassVar[str] = "bytes"
+    byte_level: ClassVar[bool] = True
     vocab_size = 257
     end_of_text = 256
 
@@ -70,6 +73,7 @@ class BpeTokenizer:
     """
 
     kind: ClassVar[str] = "bpe"
+    byte_level: ClassVar[bool] = True
 
     def __init__(self, merges: tokenizers.Tokenizer) -> None:
         self._merges = merges

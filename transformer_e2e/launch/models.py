@@ -1,90 +1,136 @@
-"""Where a trial's model is now: a checkpoint on this disk, or the artifact that it became."""
+"""Finds a trained model, wherever it is now: a checkpoint on this disk, or the artifact that it became."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from transformer_e2e.config.generation import GenerationSettings
-from transformer_e2e.errors import CheckpointError, ConfigError
-from transformer_e2e.launch.server import connected
+from transformer_e2e.errors import CheckpointError, TrackerError, UserError
+from transformer_e2e.launch.open_model import OpenModel, Say, from_artifact, from_directory, newest_usable
+from transformer_e2e.launch.tracked_trial import TrackedTrial, Tracker, differing
+from transformer_e2e.runs import completion
+from transformer_e2e.runs.checkpoints import list_checkpoints
+from transformer_e2e.runs.completion import Ending, Record
+from transformer_e2e.runs.identity import check_name, find, known_run_ids
+from transformer_e2e.runs.lock import is_held
 
 
 @contextmanager
-def model_directory(settings: GenerationSettings, say: Callable[[str], None]) -> Iterator[Path]:
-    """A directory that holds the model's files, for the length of the block.
+def open_model(settings: GenerationSettings, say: Say) -> Iterator[OpenModel]:
+    """The model that the settings name, for the length of the block (W&B may be asked for no longer).
 
-    The settings name a checkpoint, an artifact or a run ID; with none of them it is the newest trial
-    that is done. A local checkpoint is used in place, an artifact is fetched into a directory that is
-    deleted afterwards. Raises UserError: several named, nothing there, W&B refuses.
+    A run ID is looked for in the completion records, the local directories, then on W&B; without any name
+    it is the newest trial that is done. A local checkpoint is preferred; an artifact is fetched into a
+    directory that is deleted once the model is in memory: the disk that an upload freed stays free. Digests
+    are compared in both cases. Raises UserError: nothing there, several there, W&B refuses, damaged files.
     """
-    named = {
-        name: value
-        for name in ("run_id", "checkpoint", "artifact")
-        if (value := getattr(settings, name)) is not None
-    }
-    if len(named) > 1:
-        raise ConfigError(f"{' and '.join(f'--{name}' for name in named)} name two models; keep one of them")
-    if settings.checkpoint is not None:
-        yield _checked(Path(settings.checkpoint))
-    elif settings.artifact is not None:
-        with _fetched(settings.artifact, say) as directory:
-            yield directory
-    else:
-        with _of_trial(settings, say) as directory:
-            yield directory
+    from transformer_e2e.trainer.device import resolve_device
+
+    device = str(resolve_device(settings.device))
+    with ExitStack() as stack:
+        tracker = Tracker(settings, stack)
+        if settings.checkpoint is not None:
+            found = from_directory(Path(settings.checkpoint), device, say)
+        elif settings.artifact is not None:
+            tracker.connect()
+            found = from_artifact(tracker.qualified(settings.artifact), None, device)
+        else:
+            found = _of_trial(settings, tracker, device, say)
+        yield found
 
 
-@contextmanager
-def _of_trial(settings: GenerationSettings, say: Callable[[str], None]) -> Iterator[Path]:
-    from transformer_e2e.runs import completion, identity
-
+def _of_trial(settings: GenerationSettings, tracker: Tracker, device: str, say: Say) -> OpenModel:
     root = Path(settings.checkpoint_dir)
-    run_id = identity.find(settings.run_id, root) if settings.run_id is not None else _newest(root)
-    local = root / run_id / "best"
-    if not local.is_dir():
-        local = root / run_id / "latest"
-    if local.is_dir():
-        say(f"model: {local} -> {local.resolve().name}")
-        yield local
-        return
+    run_id = _newest(root) if settings.run_id is None else _local_run_id(settings.run_id, root)
+    tracked: TrackedTrial | None = None
+    silence = "the checkpoint, for W&B has no such run"
+    if run_id is None:
+        tracked = _only_on_wandb(str(settings.run_id), root, tracker)
+        run_id = tracked.run_id
     record = completion.read(root, run_id)
-    if record is None or record.artifact is None:
+    if tracked is None:
+        try:
+            tracked = tracker.find(run_id, run=record.wandb_run if record else None)
+        except TrackerError as error:
+            silence = f"the checkpoint, for W&B was not asked ({str(error).splitlines()[0]})"
+    directory = root / run_id
+    found = newest_usable(directory, device, say) if list_checkpoints(directory) else None
+    if found is None:
+        found = _uploaded(run_id, record, tracked, tracker, device)
+    elif record is None:
+        found.weights += ", in training now" if is_held(directory) else ", training not finished"
+    found.run_id = run_id
+    if tracked is None:
+        found.hyperparameters = silence
+    else:
+        found.hyperparameters = f"W&B {tracked.path}"
+        if found.settings and (wrong := differing(tracked.hyperparameters, found.settings)):
+            found.notes.append(f"W&B and the checkpoint differ, the checkpoint counts: {', '.join(wrong)}")
+    return found
+
+
+def _uploaded(
+    run_id: str, record: Record | None, tracked: TrackedTrial | None, tracker: Tracker, device: str
+) -> OpenModel:
+    """The trial's artifact: as its record says, else where its run on W&B would have put it."""
+    if record is not None and record.artifact is not None:
+        tracker.connect()
+        return from_artifact(record.artifact, record.digests, device)
+    if record is not None or tracked is None:
+        raise CheckpointError(_nothing_left(run_id, record))
+    try:
+        return from_artifact(tracked.artifact, None, device)
+    except TrackerError as error:
         raise CheckpointError(
-            f"trial {run_id} has neither a local checkpoint nor an artifact; train it first, or list what "
-            "there is: python scripts/manage_completed_runs.py list"
-        )
-    with _fetched(record.artifact, say) as directory:
-        yield directory
+            f"W&B knows the trial {run_id} ({tracked.path}), but has no model of it: {error}; the artifact "
+            "is made when the training is over, until then generate where its checkpoints are"
+        ) from None
 
 
-@contextmanager
-def _fetched(reference: str, say: Callable[[str], None]) -> Iterator[Path]:
-    from transformer_e2e.runs.tracker_artifacts import download
+def _local_run_id(prefix: str, root: Path) -> str | None:
+    """The run ID on this disk; None if none begins so. Raises UserError for several."""
+    check_name(prefix)
+    return find(prefix, root) if any(name.startswith(prefix) for name in known_run_ids(root)) else None
 
-    with connected(), tempfile.TemporaryDirectory(prefix="model-") as folder:
-        say(f"model: artifact {reference}")
-        yield _checked(download(reference, Path(folder)))
+
+def _only_on_wandb(prefix: str, root: Path, tracker: Tracker) -> TrackedTrial:
+    try:
+        tracked = tracker.find(prefix)
+        elsewhere = f"{tracker.entity}/{tracker.project} on W&B has none either"
+    except TrackerError as error:
+        tracked, elsewhere = None, f"W&B could not be asked: {error}"
+    if tracked is None:
+        try:
+            find(prefix, root)  # says what is nearest
+        except UserError as error:
+            raise CheckpointError(f"{error}; {elsewhere}") from None
+        raise AssertionError("found after all")
+    return tracked
 
 
 def _newest(root: Path) -> str:
-    from transformer_e2e.runs.completion import Ending, records
-
-    usable = [record for record in records(root) if record.outcome in (Ending.FINISHED, Ending.EARLY_STOPPED)]
+    usable = [
+        record
+        for record in completion.records(root)
+        if record.outcome in (Ending.FINISHED, Ending.EARLY_STOPPED)
+    ]
     if not usable:
         raise CheckpointError(
             f"no trial below {root} is done; train one first: python -m transformer_e2e.scripts.train "
-            "--config transformer_e2e/configs/config.yml"
+            "--config transformer_e2e/configs/config.yml, or name one that is in training by --run_id"
         )
     return usable[-1].run_id
 
 
-def _checked(directory: Path) -> Path:
-    if not (directory / "model.json").is_file():
-        raise CheckpointError(
-            f"{directory} holds no model (no model.json); a checkpoint looks like "
-            "model_checkpoints/<run_id>/best"
+def _nothing_left(run_id: str, record: Record | None) -> str:
+    if record is not None and record.outcome is Ending.PRUNED:
+        return (
+            f"trial {run_id} was pruned and its weights were deleted; train it again, or take another: "
+            "python scripts/manage_completed_runs.py list"
         )
-    return directory
+    return (
+        f"trial {run_id} has neither a local checkpoint nor an artifact; train it first, or list what "
+        "there is: python scripts/manage_completed_runs.py list"
+    )

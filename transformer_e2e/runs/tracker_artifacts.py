@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -81,9 +82,23 @@ def use(session: Session, reference: str) -> None:
     _bounded(lambda: session.run.use_artifact(reference, type=ARTIFACT_TYPE), 0, session, lambda: None)
 
 
-def download(reference: str, directory: Path) -> Path:
-    """All files of `entity/project/name:version` in `directory`. Raises TrackerError."""
-    return _translate(lambda: Path(_find(reference).download(root=str(directory), skip_cache=True)))
+@dataclass(frozen=True)
+class Downloaded:
+    reference: str  # entity/project/name:version, whatever alias was asked for
+    directory: Path
+    metadata: dict[str, Any]  # what `upload` was given
+
+
+def download(reference: str, directory: Path) -> Downloaded:
+    """All files of `[entity/project/]name[:version or alias]` in `directory`. Raises TrackerError."""
+
+    def fetch() -> Downloaded:
+        artifact = _find(reference)
+        artifact.download(root=str(directory), skip_cache=True)
+        name = f"{artifact.qualified_name.partition(':')[0]}:{artifact.version}"
+        return Downloaded(name, directory, dict(artifact.metadata))
+
+    return _translate(fetch)
 
 
 def _digest_of_copy(session: Session, artifact: Artifact, name: str, place: Path, poll: Poll) -> str | None:

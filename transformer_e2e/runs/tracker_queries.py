@@ -130,12 +130,17 @@ def sweep_state(path: str, *, connection: Connection | None = None, seconds: flo
 
 
 def find_runs(
-    run_id: str, *, project: str, entity: str | None, connection: Connection | None = None
+    run_id: str,
+    *,
+    project: str,
+    entity: str | None,
+    connection: Connection | None = None,
+    seconds: float = 15.0,
 ) -> list[RunView]:
-    """W&B's runs of the trial whose run ID is, or begins with, `run_id`; newest first."""
+    """W&B's runs of the trials whose run ID begins with `run_id`; newest first. Raises TrackerError."""
     filters = {"display_name": {"$regex": f"^{re.escape(run_id)}"}}
     data = (connection or Connection.configured()).query(
-        _RUNS, {"project": project, "entity": entity, "filters": json.dumps(filters)}, seconds=15.0
+        _RUNS, {"project": project, "entity": entity, "filters": json.dumps(filters)}, seconds=seconds
     )
     edges = ((data.get("project") or {}).get("runs") or {}).get("edges") or []
     found = [_run_view(edge["node"]) for edge in edges]

@@ -1,8 +1,15 @@
-"""Continue a text with a trained model, fetched from its artifact when its local weights are gone.
+"""Continue texts with a trained model: from its local checkpoint, else from its artifact on W&B.
 
-example:
-  python -m transformer_e2e.scripts.generate --gen_config transformer_e2e/configs/generate_config.yml \\
-      --prompt "Return the"
+Without --run_id, --checkpoint or --artifact the newest trial that is done is used. Which model it is, where
+its hyperparameters and its weights were read, and tokens/s go to standard error, texts to standard output.
+The same seed, model and prompt give the same text, alone or in a batch, with and without --cache (on one kind
+of device, with one number of threads). Past the context window the oldest tokens are forgotten: when it is
+full, the model goes on with its last three quarters.
+
+examples:
+  python -m transformer_e2e.scripts.generate --gen_config transformer_e2e/configs/generate_config.yml
+  python -m transformer_e2e.scripts.generate --run_id single_bs8 --prompt "Return the" --prompt "The list"
+  python -m transformer_e2e.scripts.generate --prompt_file - --num_samples 3 --json < prompts.txt
 
 exit codes: 0 done, 2 wrong input or no such model, 130 Ctrl-C
 """
@@ -10,6 +17,7 @@ exit codes: 0 done, 2 wrong input or no such model, 130 Ctrl-C
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = vars(args)
     config = flags.pop("gen_config")
     load_dotenv()
-    return exit_code_of(lambda: continue_text(resolve_generation(flags, unknown, config)))
+    return exit_code_of(lambda: generate(resolve_generation(flags, unknown, config)))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -41,39 +49,24 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def continue_text(settings: GenerationSettings) -> int:
-    """Print the prompt and its continuation, each piece as soon as it is known. Returns 0."""
-    from transformer_e2e.launch.models import model_directory
+def generate(settings: GenerationSettings) -> int:
+    """Write the texts to standard output, each piece as soon as it is known. Returns 0."""
+    prompts = settings.prompts()  # a missing file is said before a model is fetched
+    from transformer_e2e.launch.models import open_model
+    from transformer_e2e.launch.texts import write_texts
 
-    with model_directory(settings, say=lambda text: print(text, file=sys.stderr)) as directory:
-        from transformer_e2e.data.tokenizer import load_tokenizer
-        from transformer_e2e.model.choice import Sampling
-        from transformer_e2e.model.files import load_model
-        from transformer_e2e.model.sampling import generate
-        from transformer_e2e.trainer.device import resolve_device
-
-        tokenizer = load_tokenizer(directory / "tokenizer")
-        model = load_model(directory, resolve_device(settings.device))
-        ids = [tokenizer.end_of_text, *tokenizer.encode(settings.prompt)]
-        tokens = generate(
-            model,
-            ids,
-            max_new_tokens=settings.max_new_tokens,
-            sampling=Sampling(temperature=settings.temperature, top_k=settings.top_k, top_p=settings.top_p),
-            seed=settings.seed,
-            stop_id=tokenizer.end_of_text,
-        )
-        made: list[int] = []
-        shown = ""
-        print(settings.prompt, end="", flush=True)
-        for token in tokens:
-            made.append(token)
-            text = tokenizer.decode(made)
-            if not text.endswith("\N{REPLACEMENT CHARACTER}"):  # half of a character: wait for the rest
-                print(text[len(shown) :], end="", flush=True)
-                shown = text
-        print()
+    with open_model(settings, say) as opened:
+        for line in (opened.describe(), *opened.notes):
+            say(line)
+        try:
+            write_texts(prompts, settings, opened, sys.stdout, say)
+        except BrokenPipeError:  # the reader has enough (`| head -1`)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from transformer_e2e.config.sweep_spec import sweep_spec
 from transformer_e2e.errors import ConfigError, exit_code_of
 from transformer_e2e.launch.console import open_console
 from transformer_e2e.launch.environment import DEFAULT_PROJECT, load_dotenv
+from transformer_e2e.launch.open_model import ARTIFACT_FILES
 from transformer_e2e.launch.ranks import await_own_signal, follow, lead, told_once
 from transformer_e2e.runs.outcome import ExitCode, Outcome
 from transformer_e2e.trainer.place import Place, place
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
     from transformer_e2e.runs.spec import Result, TrialSpec
     from transformer_e2e.runs.trial import Trial
     from transformer_e2e.trainer.meeting import Meeting
-
-# What a model needs to be used again; the rest of a checkpoint is only for going on with its training.
-ARTIFACT_FILES = ("model.safetensors", "model.json", "tokenizer/*", "settings.json")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
