@@ -214,4 +214,4 @@ def test_generating_without_a_model_says_what_to_do(tmp_path: Path) -> None:
     _, errors = generate(offline(tmp_path), tmp_path, exit_code=2)
     assert "train one first" in errors
     _, errors = generate(offline(tmp_path), tmp_path, "--run_id=a", "--artifact=b", exit_code=2)
-    assert "name two models" in errors
+    assert "exclude each other" in errors

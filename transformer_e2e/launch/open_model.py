@@ -114,6 +114,7 @@ def from_artifact(reference: str, digests: Mapping[str, str] | None, device: str
         checked = f"{len(expected)} digests verified" if expected else "which names no digests"
         found = _load(fetched.directory, device, f"artifact {fetched.reference}, {checked}")
     found.run_id, found.step = fetched.metadata.get("run_id"), fetched.metadata.get("step")
+    found.hyperparameters = "the artifact"
     return found
 
 
