@@ -16,13 +16,13 @@ from transformer_e2e.launch.sweep import SweepPath, parse_created
 from transformer_e2e.launch.trials import (
     TrialRow,
     best,
-    clock,
     finished_best,
     progress,
     ranked,
     rows_of,
     setting,
 )
+from transformer_e2e.runs.times import clock
 from transformer_e2e.runs.tracker_queries import RunView, SweepView
 
 COMMAND = ["${env}", "${interpreter}", "-m", "transformer_e2e.scripts.train", "${args}"]
@@ -93,7 +93,7 @@ def test_nested_settings_are_found_by_their_dotted_name():
 
 
 def test_clock():
-    assert [clock(s) for s in (5, 75, 3725)] == ["0:05", "1:15", "1:02:05"]
+    assert [clock(s) for s in (5, 75, 3725, 200_000)] == ["0:05", "1:15", "1:02:05", "2 d 7 h"]
 
 
 def test_yardsticks_say_which_are_beaten_and_by_how_much():

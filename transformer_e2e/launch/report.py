@@ -10,9 +10,10 @@ from pathlib import Path
 
 from transformer_e2e.errors import CheckpointError
 from transformer_e2e.launch.screen import MARKS
-from transformer_e2e.launch.trials import TrialRow, clock, ranked, setting
+from transformer_e2e.launch.trials import TrialRow, ranked, setting
 from transformer_e2e.plots.scale import label
 from transformer_e2e.runs.completion import read as read_record
+from transformer_e2e.runs.times import clock
 
 BITS = "eval/bits_per_byte"
 YARDSTICKS = {  # the names that metrics.yardsticks gives them

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
-from transformer_e2e.launch.trials import Progress, TrialRow, clock, ranked
+from transformer_e2e.launch.trials import Progress, TrialRow, ranked
+from transformer_e2e.runs.times import clock
 
 LINE_SECONDS = 10.0  # between two plain lines, unless a trial has ended
 _SHOWN_TRIALS = 12

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from transformer_e2e.runs.spec import DIVERGED_METRIC
+from transformer_e2e.runs.times import clock
 from transformer_e2e.runs.tracker_queries import RunView, SweepView
 
 LIVE = frozenset({"pending", "running", "preempting"})
@@ -103,13 +104,6 @@ def finished_best(rows: Sequence[TrialRow], goal: str) -> TrialRow | None:
 def ranked(rows: Sequence[TrialRow], goal: str) -> list[TrialRow]:
     """Best first; trials without a metric last, in the order in which they were issued."""
     return sorted(rows, key=lambda row: _cost(row, goal))
-
-
-def clock(seconds: float) -> str:
-    """`75` -> `1:15`, `3725` -> `1:02:05`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _row(run: RunView, metric: str, cancelled: bool) -> TrialRow:

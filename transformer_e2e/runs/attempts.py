@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ class Attempt:
     def __init__(self, directory: Path, *, device: str | None) -> None:
         self._path = directory / ATTEMPTS_NAME
         self._began = time.monotonic()
-        self.number = 1 + sum(1 for line in read_attempts(directory) if line.get("event") == "start")
+        known = read_attempts(directory)
+        self.number = 1 + sum(1 for line in known if line.get("event") == "start")
+        self.before = _last_one(known)  # how the one before ended, for people; None: there was none
         self._append({"event": "start", "host": socket.gethostname(), "pid": os.getpid(), "device": device})
 
     @property
@@ -75,6 +78,19 @@ def total_seconds(directory: Path) -> float:
     return sum(
         float(line.get("seconds", 0)) for line in read_attempts(directory) if line.get("event") == "end"
     )
+
+
+def _last_one(lines: Sequence[Mapping[str, Any]]) -> str | None:
+    starts = [line for line in lines if line.get("event") == "start"]
+    if not starts:
+        return None
+    number, place = starts[-1].get("attempt"), f"{starts[-1].get('host')}:{starts[-1].get('pid')}"
+    for line in reversed(lines):
+        if line.get("event") == "end" and line.get("attempt") == number:
+            return (
+                f"attempt {number} ({place}) ended: {line.get('outcome')}, exit code {line.get('exit_code')}"
+            )
+    return f"attempt {number} ({place}) was killed"
 
 
 def _ends_in_newline(path: Path) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from transformer_e2e.runs.completion import Ending, Record
 from transformer_e2e.runs.durable import in_words
+from transformer_e2e.runs.times import local_time
 
 _GAP = "  "
 _ALWAYS, _SELDOM = 4, 8  # columns that stay in the narrowest table; those from here on go first
@@ -111,14 +111,6 @@ def _columns(records: Sequence[Record], best: set[str]) -> list[_Column]:
         _Column("weights", lambda record: str(record.status), right=False),
         _Column("ended", lambda record: local_time(record.created_at), right=False),
     ]
-
-
-def local_time(text: str) -> str:
-    """`2026-11-22 03:12` on this machine's clock; the text itself if it is no time."""
-    try:
-        return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M}"
-    except ValueError:
-        return text
 
 
 def _wide(columns: Sequence[_Column], records: Sequence[Record]) -> int:

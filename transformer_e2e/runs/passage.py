@@ -13,7 +13,7 @@ from transformer_e2e.runs.artifacts import needs_publishing
 from transformer_e2e.runs.attempts import Attempt
 from transformer_e2e.runs.budget import DiskBudget
 from transformer_e2e.runs.checkpoints import CheckpointStore, Room, boundless
-from transformer_e2e.runs.completion import Ending, Record
+from transformer_e2e.runs.completion import Ending, Record, Status
 from transformer_e2e.runs.conclusion import Conclusion, Leaving
 from transformer_e2e.runs.config_file import check_config, keep_wandb_run_id, wandb_run_id
 from transformer_e2e.runs.identity import check_name
@@ -23,6 +23,7 @@ from transformer_e2e.runs.lock import TrialLock
 from transformer_e2e.runs.outcome import ExitCode, Outcome
 from transformer_e2e.runs.spec import Result, TrialSpec
 from transformer_e2e.runs.stop import Reason, StopNow, StopRequest
+from transformer_e2e.runs.times import local_time
 from transformer_e2e.runs.tracker import Session, SessionRequest, open_session
 from transformer_e2e.runs.tracker_connection import is_online
 from transformer_e2e.runs.trial import Trial
@@ -133,11 +134,7 @@ class Passage:
 
     def _skip(self, record: Record) -> int:
         spec = self._spec
-        how_to = spec.rerun_command or "give the same command with --force"
-        self._say(
-            f"Run was previously completed: {record.run_id} ({record.outcome}, {record.describe_metric()}).\n"
-            f"To train it again: {how_to}"
-        )
+        self._say("\n".join(self._known(record)))
         publishing = needs_publishing(record, spec, online=is_online())
         elsewhere = self._given_id not in (None, record.wandb_id)
         sending = is_online() and not record.history_sent
@@ -148,9 +145,24 @@ class Passage:
         conclusion = Conclusion(spec, session, self._store(), self._stop, self._say, in_sweep=self._in_sweep)
         return self._leave(session, conclusion.of_skip(record, elsewhere=elsewhere, publishing=publishing))
 
+    def _known(self, record: Record) -> list[str]:
+        """What the skipped training came to, and how to have it again."""
+        gone = "none" if record.status is Status.CLEANED else f"not uploaded, in {self._spec.directory}"
+        model = f"artifact {record.artifact}" if record.artifact else gone
+        how_to = self._spec.rerun_command or "give the same command with --force"
+        return [
+            f"Run was previously completed: {record.run_id}",
+            f"  {record.outcome} on {local_time(record.created_at)} after {record.steps} steps, "
+            f"{record.describe_metric()}",
+            f"  model: {model}",
+            f"To train it again from step 0: {how_to}",
+        ]
+
     def _train(self, session: Session) -> int:
         spec = self._spec
         attempt = Attempt(spec.directory, device=spec.settings.get("device"))
+        if attempt.before:
+            self._say(f"attempt {attempt.number} at {spec.run_id}; {attempt.before}")
         store = self._store()
         conclusion = Conclusion(spec, session, store, self._stop, self._say, in_sweep=self._in_sweep)
         leaving = Leaving("failed", ExitCode.FAILED)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from transformer_e2e.runs.durable import in_words
-from transformer_e2e.runs.listing import local_time
 from transformer_e2e.runs.overview import AttemptView, TrialStatus
+from transformer_e2e.runs.times import clock, local_time
 from transformer_e2e.runs.tracker_queries import BEST_PREFIX, CHECKPOINT_DIGEST, CHECKPOINT_STEP, RunView
 
 _WIDEST = 110
@@ -75,16 +75,6 @@ def remote_lines(run: RunView, *, others: int, where: str, width: int) -> list[s
         ("next start", ["would train from step 0 on this machine"]),
     ]
     return _laid_out(lines)
-
-
-def clock(seconds: float) -> str:
-    """`0:42`, `3:07:10`, `2 d 3 h`."""
-    whole = round(seconds)
-    if whole >= 172_800:
-        return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
-    hours, rest = divmod(whole, 3600)
-    minutes = f"{rest // 60:02d}" if hours else str(rest // 60)
-    return (f"{hours}:" if hours else "") + f"{minutes}:{rest % 60:02d}"
 
 
 def _state(status: TrialStatus) -> str:
