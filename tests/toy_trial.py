@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ class Toy:
     eval_interval: int = 4
     seed: int = 1
     slow: float = 0.0  # seconds a step
+    later: bool = False  # save in the background
+    slow_save: float = 0.0  # seconds that writing a checkpoint takes
     slow_start: float = 0.0  # seconds of imports and data before training
     kill_at_step: int | None = None  # SIGKILL before this step's row is logged
     kill_after: str | None = None  # SIGKILL after this part of publishing, see FAULTS
@@ -77,14 +80,18 @@ def work(toy: Toy, trial: Trial) -> Result:
     state = {"step": 0, "sum": 0.0}
     trial.restore(lambda place: state.update(json.loads((place / "sum.json").read_text())))
 
-    def fill(place: Path) -> None:
-        (place / "sum.json").write_text(json.dumps(state))
+    def filler() -> Callable[[Path], None]:
+        return partial(fill, json.dumps(state))
+
+    def fill(content: str, place: Path) -> None:
+        time.sleep(toy.slow_save)
+        (place / "sum.json").write_text(content)
         (place / "model.bin").write_bytes(bytes([toy.seed % 256]) * toy.payload)
         (place / "optimizer.bin").write_bytes(b"moments")
 
     while state["step"] < toy.steps:
         if trial.stop_requested:
-            trial.save(fill, step=int(state["step"]), best=False)
+            trial.save(filler(), step=int(state["step"]), best=False)
             return Result(Outcome.STOPPED)
         step = int(state["step"]) + 1
         if toy.kill_at_step == step:
@@ -99,7 +106,8 @@ def work(toy: Toy, trial: Trial) -> Result:
             return Result(Outcome.DIVERGED, steps=step)
         if step % toy.eval_interval == 0 or step == toy.steps:
             trial.log({"train/loss": loss_at(toy.seed, step), "eval/loss": state["sum"] / step}, step=step)
-            trial.save(fill, step=step, best=True, metric=state["sum"] / step)
+            save = trial.save_later if toy.later else trial.save
+            save(filler(), step=step, best=True, metric=state["sum"] / step)
         else:
             trial.log({"train/loss": loss_at(toy.seed, step), "perf/clock": time.time()}, step=step)
     return Result(

@@ -22,6 +22,7 @@ import torch
 from transformer_e2e.config.settings import TrainSettings
 from transformer_e2e.model.shape import ModelShape
 from transformer_e2e.runs.outcome import Outcome
+from transformer_e2e.runs.trial import Fill
 from transformer_e2e.trainer import generators
 from transformer_e2e.trainer.certificate import digest_json, digest_tensors
 from transformer_e2e.trainer.device import prepare_process
@@ -82,13 +83,7 @@ class DirectoryTrial:
         self.rows.append({"step": step, **kept})
 
     def save(
-        self,
-        fill: Callable[[Path], None],
-        *,
-        step: int,
-        best: bool,
-        metric: float | None = None,
-        required: bool = True,
+        self, fill: Fill, *, step: int, best: bool, metric: float | None = None, required: bool = True
     ) -> None:
         target = self.directory / f"step-{step:08d}"
         shutil.rmtree(target, ignore_errors=True)
@@ -96,6 +91,13 @@ class DirectoryTrial:
         fill(target)
         (target / "rows.json").write_text(json.dumps(self.rows))
         self.saves.append((step, best, metric))
+
+    def save_later(
+        self, fill: Fill, *, step: int, best: bool, metric: float | None = None, required: bool = True
+    ) -> None:
+        self.save(fill, step=step, best=best, metric=metric)
+
+    def settle(self) -> None: ...
 
     def restore(self, load: Callable[[Path], None]) -> int | None:
         found = sorted(self.directory.glob("step-*"))

@@ -20,8 +20,13 @@ MODEL_FILES = (WEIGHTS, SHAPE)
 
 def save_model(model: Decoder, directory: Path) -> None:
     """Write model.safetensors and model.json into `directory`, which nobody else may be reading yet."""
-    save_file(cpu_tensors(model.state_dict()), directory / WEIGHTS)
-    (directory / SHAPE).write_text(json.dumps(model.shape.to_json(), indent=2) + "\n", encoding="utf-8")
+    save_weights(model.state_dict(), model.shape, directory)
+
+
+def save_weights(weights: dict[str, torch.Tensor], shape: ModelShape, directory: Path) -> None:
+    """What `save_model` writes, of a model that need not be there any more."""
+    save_file(cpu_tensors(weights), directory / WEIGHTS)
+    (directory / SHAPE).write_text(json.dumps(shape.to_json(), indent=2) + "\n", encoding="utf-8")
 
 
 def load_model(directory: Path, device: torch.device | str = "cpu") -> Decoder:

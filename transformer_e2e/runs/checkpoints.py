@@ -23,7 +23,8 @@ from transformer_e2e.runs.durable import (
     stage_directory,
     tree_size,
 )
-from transformer_e2e.runs.manifest import Manifest, read_manifest, verify, write_manifest
+from transformer_e2e.runs.manifest import MANIFEST_NAME, Manifest, read_manifest, verify, write_manifest
+from transformer_e2e.runs.trial import Fill
 
 _STEP = re.compile(r"step-(\d{8,})")
 UNUSABLE_PREFIX = "unusable-"
@@ -71,23 +72,26 @@ class CheckpointStore:
             else:
                 os.rename(replaced, original)
 
-    def save(
-        self, fill: Callable[[Path], None], *, step: int, rows: int, best: bool, metric: float | None
-    ) -> Path:
+    def save(self, fill: Fill, *, step: int, rows: int, best: bool, metric: float | None) -> Path:
         """Publish what `fill(directory)` writes as the checkpoint of `step`, then drop what is too old.
 
-        `rows` is the number of journal rows at this moment. Returns the checkpoint's directory. Raises
-        DiskFull, or what `fill` raises; the older checkpoints are then untouched and the new one is absent.
+        `rows` is the number of journal rows that the state in it stands for. Returns the checkpoint's
+        directory. Raises DiskFull, or what `fill` raises; the older checkpoints are then untouched and the
+        new one is absent. On any thread, but no other method may run meanwhile.
         """
-
-        def fill_and_seal(staging: Path) -> None:
-            fill(staging)
-            write_manifest(staging, step=step, rows=rows, best=best, metric=metric)
-
+        known: dict[str, str] = {}
         target = self.directory / _name(step)
+
+        def fill_staging(staging: Path) -> None:
+            known.update(fill(staging) or {})
+
+        def write_seal(staging: Path) -> Path:
+            write_manifest(staging, step=step, rows=rows, best=best, metric=metric, known=known)
+            return staging / MANIFEST_NAME
+
         size = self._newest_size()
         with self.room(size, best) as settle, explain_full_disk(self.directory, needed=size):
-            staging = stage_directory(target, fill_and_seal)
+            staging = stage_directory(target, fill_staging, write_seal)
             try:
                 settle(tree_size(staging))
                 self._publish(staging, target)
@@ -218,6 +222,7 @@ def discard(directory: Path) -> None:
     hidden = directory.with_name(f"{DISCARDED_PREFIX}{directory.name}")
     remove(hidden)
     os.rename(directory, hidden)
+    fsync(directory.parent)  # a power cut may keep the deletions below and lose the rename
     remove(hidden)
 
 

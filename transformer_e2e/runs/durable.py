@@ -59,10 +59,11 @@ def make_directory(path: Path) -> None:
     fsync(path.parent)  # else a power cut takes it away with all that was flushed inside
 
 
-def stage_directory(target: Path, fill: Callable[[Path], None]) -> Path:
+def stage_directory(target: Path, fill: Callable[[Path], None], seal: Callable[[Path], Path]) -> Path:
     """A complete, flushed hidden sibling of `target`, ready for one rename.
 
-    If `fill(staging)` raises, KeyboardInterrupt included, the sibling is removed again. A kill leaves a
+    `seal(staging)` writes one more file and returns its path, when all that `fill(staging)` wrote is on
+    disk. If one of them raises, KeyboardInterrupt included, the sibling is removed again. A kill leaves a
     `.staging-*` directory, which `remove_staging` deletes at the next start.
     """
     staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=target.parent))
@@ -71,6 +72,8 @@ def stage_directory(target: Path, fill: Callable[[Path], None]) -> Path:
         fill(staging)
         for path in (*staging.rglob("*"), staging):
             fsync(path)
+        fsync(seal(staging))
+        fsync(staging)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise

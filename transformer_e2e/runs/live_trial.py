@@ -9,9 +9,11 @@ from transformer_e2e.runs.budget import BudgetSpent
 from transformer_e2e.runs.checkpoints import CheckpointStore
 from transformer_e2e.runs.journal import Journal
 from transformer_e2e.runs.manifest import seal
+from transformer_e2e.runs.save_thread import SaveThread
 from transformer_e2e.runs.spec import TrialSpec
 from transformer_e2e.runs.stop import StopRequest
 from transformer_e2e.runs.tracker import X_AXIS, Session
+from transformer_e2e.runs.trial import Fill
 
 
 class LiveTrial:
@@ -33,6 +35,7 @@ class LiveTrial:
         self._spec, self._journal, self._store = spec, journal, store
         self._session, self._stop, self._say = session, stop, say
         self._told_difference = self._told_skipped = False
+        self._saving: SaveThread[tuple[int, str] | None] = SaveThread()
         for number, metrics in journal.rows_from(session.rows_held):
             session.send(number, metrics)
         self.best = journal.best(spec.metric_name, minimize=spec.goal == "minimize")
@@ -46,6 +49,8 @@ class LiveTrial:
         return self._stop.reason is not None
 
     def log(self, metrics: Mapping[str, float], *, step: int) -> None:
+        if self._saving.done:
+            self.settle()
         row = {X_AXIS: step, **metrics}
         self.last_step = max(self.last_step, step)
         number = self._journal.append(step, row)
@@ -59,23 +64,27 @@ class LiveTrial:
             self._session.note_best(self._spec.metric_name, value)
 
     def save(
-        self,
-        fill: Callable[[Path], None],
-        *,
-        step: int,
-        best: bool,
-        metric: float | None = None,
-        required: bool = True,
+        self, fill: Fill, *, step: int, best: bool, metric: float | None = None, required: bool = True
     ) -> None:
-        self._journal.sync()  # before the checkpoint that counts these rows
+        self.settle()
+        self._note(self._write(fill, step, self._journal.position, best, metric, required))
+
+    def save_later(
+        self, fill: Fill, *, step: int, best: bool, metric: float | None = None, required: bool = True
+    ) -> None:
+        self.settle()
+        rows = self._journal.position
+        self._saving.start(lambda: self._write(fill, step, rows, best, metric, required))
+
+    def settle(self) -> None:
+        self._note(self._saving.wait())
+
+    def close(self) -> None:
+        """Wait for a save under way; what goes wrong there is only said. For after an error elsewhere."""
         try:
-            saved = self._store.save(fill, step=step, rows=self._journal.position, best=best, metric=metric)
-        except BudgetSpent as error:
-            if required or best or not self._store.all():
-                raise
-            self._tell_skipped(step, error)
-            return
-        self._session.note_checkpoint(step, seal(saved))
+            self.settle()
+        except Exception as error:
+            self._say(f"the last checkpoint could not be saved: {error}")
 
     def sync(self) -> None:
         """Let the rows logged up to now survive a power cut: before a record that ends the training."""
@@ -91,6 +100,23 @@ class LiveTrial:
         self._session.note_checkpoint(checkpoint.step, seal(checkpoint.directory))
         self._say(f"continuing {self._spec.run_id} from step {checkpoint.step}")
         return checkpoint.step
+
+    def _write(
+        self, fill: Fill, step: int, rows: int, best: bool, metric: float | None, required: bool
+    ) -> tuple[int, str] | None:
+        """The checkpoint's step and digest; None if the disk budget had no room for it. On any thread."""
+        self._journal.sync()  # before the checkpoint that counts these rows
+        try:
+            return step, seal(self._store.save(fill, step=step, rows=rows, best=best, metric=metric))
+        except BudgetSpent as error:
+            if required or best or not self._store.all():
+                raise
+            self._tell_skipped(step, error)
+            return None
+
+    def _note(self, saved: tuple[int, str] | None) -> None:
+        if saved:
+            self._session.note_checkpoint(*saved)
 
     @property
     def differences(self) -> int:

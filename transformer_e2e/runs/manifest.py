@@ -7,8 +7,10 @@ import json
 import math
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from transformer_e2e.errors import CheckpointError
 
@@ -26,11 +28,22 @@ class Manifest:
     version: int = _VERSION
 
 
-def write_manifest(directory: Path, *, step: int, rows: int, best: bool, metric: float | None) -> None:
-    """Seal a directory whose files are all written. Last of all: its presence means completeness."""
+def write_manifest(
+    directory: Path,
+    *,
+    step: int,
+    rows: int,
+    best: bool,
+    metric: float | None,
+    known: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Seal a directory whose files are all written. Last of all: its presence means completeness.
+
+    `known`: SHA-256 of files by relative path, from whoever wrote them; these are not read again.
+    """
     if metric is not None and not math.isfinite(metric):
         metric = None  # JSON has no NaN
-    manifest = Manifest(step=step, rows=rows, best=best, metric=metric, files=digests(directory))
+    manifest = Manifest(step=step, rows=rows, best=best, metric=metric, files=digests(directory, known))
     text = json.dumps(asdict(manifest), indent=2, allow_nan=False) + "\n"
     (directory / MANIFEST_NAME).write_text(text, encoding="utf-8")
 
@@ -96,13 +109,17 @@ def seal(directory: Path) -> str:
     return file_digest(directory / MANIFEST_NAME)
 
 
-def digests(directory: Path) -> dict[str, str]:
-    """Relative path -> SHA-256 in hex of every file below `directory` but the manifest, sorted."""
-    return {
-        path.relative_to(directory).as_posix(): file_digest(path)
+def digests(directory: Path, known: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """Relative path -> SHA-256 in hex of every file below `directory` but the manifest, sorted.
+
+    Those in `known` are taken from there.
+    """
+    paths = {
+        path.relative_to(directory).as_posix(): path
         for path in sorted(directory.rglob("*"))
         if path.is_file() and path != directory / MANIFEST_NAME
     }
+    return {name: known.get(name) or file_digest(path) for name, path in paths.items()}
 
 
 def file_digest(path: Path) -> str:

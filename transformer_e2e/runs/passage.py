@@ -178,6 +178,7 @@ class Passage:
                 facts = {"device": result.device, "replay_differences": trial.differences}
             finally:
                 facts = {"steps": trial.last_step, **facts}
+                trial.close()
                 journal.close()
         except UserError:
             leaving = Leaving("refused", ExitCode.INPUT)
@@ -198,6 +199,7 @@ class Passage:
             self._stop.ask(Reason.INTERRUPTED)
             result = Result(Outcome.STOPPED)
         self._stop.poll_from_now()
+        trial.settle()
         return result
 
     def _leave(self, session: Session, leaving: Leaving) -> int:

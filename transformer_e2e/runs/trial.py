@@ -6,6 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+# Writes the files of a checkpoint into an empty directory. Returns the SHA-256 [hex], by relative path, of
+# those that it hashed while writing, if any: they are not read again for the manifest.
+Fill = Callable[[Path], Mapping[str, str] | None]
+
 
 class Trial(Protocol):
     """One setting of parameters in training; survives restarts. Main thread of one process only."""
@@ -30,20 +34,31 @@ class Trial(Protocol):
         ...
 
     def save(
-        self,
-        fill: Callable[[Path], None],
-        *,
-        step: int,
-        best: bool,
-        metric: float | None = None,
-        required: bool = True,
+        self, fill: Fill, *, step: int, best: bool, metric: float | None = None, required: bool = True
     ) -> None:
         """Make a checkpoint out of the files that `fill(directory)` writes: complete, or absent.
 
         `best`: the metric improved, so this one is kept beside the newest and is the one uploaded.
         Raises DiskFull and leaves the older checkpoints as they were. `required` False, and not the best: if
         the disk budget is spent and there is an older checkpoint, that is said and training goes on.
+        Waits for `save_later` first.
         """
+        ...
+
+    def save_later(
+        self, fill: Fill, *, step: int, best: bool, metric: float | None = None, required: bool = True
+    ) -> None:
+        """As `save`, but return at once: `fill` is called in another thread, of low priority.
+
+        `fill` therefore writes a copy that nobody changes before `settle` returns. The rows logged before
+        this call belong to the checkpoint, later ones do not. One save at a time: this call waits for the
+        one before. What goes wrong is raised by the next call of `log`, `save`, `save_later` or `settle`.
+        Whoever runs the trial waits for the last one, however the training ends.
+        """
+        ...
+
+    def settle(self) -> None:
+        """Wait until what `save_later` began is complete or absent; raise what went wrong there."""
         ...
 
     def restore(self, load: Callable[[Path], None]) -> int | None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,10 @@ from transformer_e2e.model.files import (
     read_shape,
     read_tensors,
     require_same_tensors,
-    save_model,
+    save_weights,
 )
+from transformer_e2e.model.shape import ModelShape
+from transformer_e2e.runs.manifest import file_digest
 from transformer_e2e.trainer import generators
 from transformer_e2e.trainer.certificate import differences, digest_ids, digest_json, digest_tensors
 from transformer_e2e.trainer.device import threads_each
@@ -39,55 +41,59 @@ from transformer_e2e.trainer.state import TrainState
 OPTIMIZER = "optimizer.safetensors"
 RNG = "rng.safetensors"
 STATE = "state.json"
-FORMAT = 1
+FORMAT = 2  # its certificate holds the digests of whole files
+READ_FORMATS = (1, 2)
 
 NextBatch = Callable[[int], np.ndarray]  # a step -> the ids that the update after it sees first
 
 
 @dataclass(frozen=True)
 class Saved:
-    """One checkpoint in memory: read completely before anything of it is used."""
+    """One checkpoint in memory: all that is written, or has been read."""
 
+    shape: ModelShape
     weights: dict[str, Tensor]
     optimizer: dict[str, Tensor]
     generators: Generators
     progress: dict[str, Any]
-
-    def certificate(self, next_batch: NextBatch | None) -> dict[str, str]:
-        """A digest of each part; without `next_batch` the data is left uncertified."""
-        parts = {
-            "weights": digest_tensors(self.weights),
-            "optimizer": digest_tensors(self.optimizer),
-            "generators": digest_tensors(self.generators.tensors) + digest_json(self.generators.plain),
-            "progress": digest_json(self.progress),
-        }
-        if next_batch is not None:
-            parts["next_batch"] = digest_ids(next_batch(self.progress["step"]))
-        return parts
+    following: str | None = None  # digest of the batch that the next update sees first; None: not certified
 
 
-def write_state(state: TrainState, directory: Path, next_batch: NextBatch | None = None) -> None:
-    """Write everything a new process needs to go on as if it had never stopped.
-
-    Call it between two steps. `directory` exists, is empty, and is read by nobody yet. The certificate
-    covers the next batch if `next_batch` is given.
-    """
-    saved = Saved(
+def view_of(state: TrainState, next_batch: NextBatch | None = None) -> Saved:
+    """The state now, between two steps. The tensors are the state's own and change with its next step."""
+    return Saved(
+        shape=state.model.shape,
         weights=state.model.state_dict(),
         optimizer=named_state(state.model, state.optimizer),
         generators=generators.capture(),
         progress=progress_of(state),
+        following=None if next_batch is None else digest_ids(next_batch(state.step)),
     )
-    save_model(state.model, directory)
+
+
+def write_saved(saved: Saved, directory: Path) -> dict[str, str]:
+    """Write everything a new process needs to go on as if it had never stopped.
+
+    `directory` exists, is empty, and is read by nobody yet. Returns the SHA-256 of the files that the
+    certificate covers, by name: each byte of them is hashed once, for the certificate and whoever asks.
+    """
+    save_weights(saved.weights, saved.shape, directory)
     save_file(cpu_tensors(saved.optimizer), directory / OPTIMIZER)
     save_file(saved.generators.tensors, directory / RNG)
+    digests = {name: file_digest(directory / name) for name in (WEIGHTS, OPTIMIZER, RNG)}
     document = {
         "format": FORMAT,
         "progress": saved.progress,
         "generators": saved.generators.plain,
-        "certificate": saved.certificate(next_batch),
+        "certificate": certificate(saved, digests),
     }
     (directory / STATE).write_text(json.dumps(document) + "\n", encoding="utf-8")
+    return digests
+
+
+def write_state(state: TrainState, directory: Path, next_batch: NextBatch | None = None) -> None:
+    """`write_saved` of the state now. The certificate covers the next batch if `next_batch` is given."""
+    write_saved(view_of(state, next_batch), directory)
 
 
 def read_state(state: TrainState, directory: Path, next_batch: NextBatch | None = None) -> None:
@@ -98,8 +104,13 @@ def read_state(state: TrainState, directory: Path, next_batch: NextBatch | None 
     certified. Raises CheckpointError, with `state` and the generators
     untouched, if a file is missing or unreadable, belongs to another model, or is not what was certified.
     """
-    saved, recorded = read_saved(state, directory)
-    wrong = differences(recorded, saved.certificate(next_batch if "next_batch" in recorded else None))
+    saved, document = read_saved(state, directory)
+    recorded = document["certificate"]
+    if next_batch is not None and "next_batch" in recorded:
+        saved = replace(saved, following=digest_ids(next_batch(saved.progress["step"])))
+    digests = {name: file_digest(directory / name) for name in (WEIGHTS, OPTIMIZER, RNG)}
+    found = certificate(saved, digests) if document["format"] == FORMAT else certificate_1(saved)
+    wrong = differences(recorded, found)
     if wrong:
         raise CheckpointError(
             f"{directory} is not the state that was saved: {', '.join(wrong)} differ from its certificate"
@@ -125,8 +136,8 @@ def share_state(state: TrainState) -> None:
         set_progress(state, progress)
 
 
-def read_saved(state: TrainState, directory: Path) -> tuple[Saved, dict[str, str]]:
-    """The checkpoint and its certificate, checked to fit `state` but not yet against the certificate."""
+def read_saved(state: TrainState, directory: Path) -> tuple[Saved, dict[str, Any]]:
+    """The checkpoint and its state.json, checked to fit `state` but not yet against the certificate."""
     document = read_document(directory / STATE)
     shape = read_shape(directory)
     if shape != state.model.shape:
@@ -136,7 +147,30 @@ def read_saved(state: TrainState, directory: Path) -> tuple[Saved, dict[str, str
     if optimizer:  # empty before the first step
         require_same_tensors(fresh_state(state.model, state.optimizer), optimizer, directory / OPTIMIZER)
     drawn = Generators(document["generators"], read_tensors(directory / RNG))
-    return Saved(weights, optimizer, drawn, document["progress"]), document["certificate"]
+    return Saved(shape, weights, optimizer, drawn, document["progress"]), document
+
+
+def certificate(saved: Saved, digests: Mapping[str, str]) -> dict[str, str]:
+    """A digest of each part; `digests` are those of the files that hold its tensors."""
+    parts = {
+        "weights": digests[WEIGHTS],
+        "optimizer": digests[OPTIMIZER],
+        "generators": digests[RNG] + digest_json(saved.generators.plain),
+        "progress": digest_json(saved.progress),
+    }
+    return parts if saved.following is None else parts | {"next_batch": saved.following}
+
+
+def certificate_1(saved: Saved) -> dict[str, str]:
+    """The certificate of format 1, which hashed the tensors apart from their files."""
+    return certificate(
+        saved,
+        {
+            WEIGHTS: digest_tensors(saved.weights),
+            OPTIMIZER: digest_tensors(saved.optimizer),
+            RNG: digest_tensors(saved.generators.tensors),
+        },
+    )
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -146,8 +180,10 @@ def read_document(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     wanted = {"format", "progress", "generators", "certificate"}
-    if not isinstance(document, dict) or set(document) != wanted or document["format"] != FORMAT:
-        raise CheckpointError(f"{path} is not a training state of format {FORMAT}")
+    if not isinstance(document, dict) or set(document) != wanted or document["format"] not in READ_FORMATS:
+        raise CheckpointError(
+            f"{path} is not a training state of format {' or '.join(map(str, READ_FORMATS))}"
+        )
     return document
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from transformer_e2e.runs.trial import Fill
+
 
 class Follower:
     """Implements `Trial` for a rank that trains along; what rank 0 restores reaches it through the World."""
@@ -25,14 +27,16 @@ class Follower:
         pass
 
     def save(
-        self,
-        fill: Callable[[Path], None],
-        *,
-        step: int,
-        best: bool,
-        metric: float | None = None,
-        required: bool = True,
+        self, fill: Fill, *, step: int, best: bool, metric: float | None = None, required: bool = True
     ) -> None:
+        pass
+
+    def save_later(
+        self, fill: Fill, *, step: int, best: bool, metric: float | None = None, required: bool = True
+    ) -> None:
+        pass
+
+    def settle(self) -> None:
         pass
 
     def restore(self, load: Callable[[Path], None]) -> int | None:

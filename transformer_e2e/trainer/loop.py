@@ -13,7 +13,8 @@ from transformer_e2e.model.decoder import Decoder
 from transformer_e2e.runs.outcome import Outcome
 from transformer_e2e.runs.trial import Trial
 from transformer_e2e.trainer import generators
-from transformer_e2e.trainer.checkpoint import NextBatch, read_state, share_state, write_state
+from transformer_e2e.trainer.checkpoint import NextBatch, read_state, share_state
+from transformer_e2e.trainer.saver import Saver
 from transformer_e2e.trainer.state import TrainState
 from transformer_e2e.trainer.step import Batches, Step, take_step
 
@@ -61,7 +62,8 @@ def train(
     with a checkpoint after the step, or in place of a step with micro-batches left, or in place of an
     evaluation, which the resumed trial then repeats. DIVERGED (a loss or gradient that is not finite)
     leaves the weights as they were before that step and saves nothing. `extra_files(directory)` adds to
-    each checkpoint what is no training state.
+    each checkpoint what is no training state; it may be called in another thread. Checkpoints before the
+    last are written while the training goes on: whoever runs the trial settles it, as `Trial` says.
     """
     saver = Saver(state, trial, next_batch(batches, settings), extra_files)
     meter = Meter()
@@ -71,7 +73,7 @@ def train(
             with generators.untouched():
                 scores = evaluate(state.model, state.step == settings.max_steps)
             if scores is None:
-                saver.save(best=False, required=False)
+                saver.save(best=False, required=False, last=True)
                 return Outcome.STOPPED
             if not math.isfinite(scores["eval/loss"]):
                 return Outcome.DIVERGED
@@ -82,7 +84,8 @@ def train(
             state.unlogged = {}
         outcome = end_of(state, settings) or stop_agreed(state, trial)
         if improved or outcome or (checkpoint_interval and state.step % checkpoint_interval == 0):
-            saver.save(best=improved, required=outcome in (Outcome.FINISHED, Outcome.EARLY_STOPPED))
+            ended = outcome in (Outcome.FINISHED, Outcome.EARLY_STOPPED)
+            saver.save(best=improved, required=ended, last=outcome is not None)
         if outcome:
             return outcome
 
@@ -132,30 +135,6 @@ def row_of(step: Step, state: TrainState) -> dict[str, float]:
 def next_batch(batches: Batches, settings: TrainSettings) -> NextBatch:
     """The first micro-batch of a step: what a checkpoint's certificate covers of the data."""
     return lambda step: batches(step * settings.gradient_accumulation)
-
-
-class Saver:
-    """Saves the state through the trial, but not twice without a change in between."""
-
-    def __init__(
-        self, state: TrainState, trial: Trial, following: NextBatch, extra_files: Callable[[Path], None]
-    ) -> None:
-        self.state, self.trial, self.following, self.extra_files = state, trial, following, extra_files
-        self.saved = self.position()  # just loaded; or fresh, which the seed alone brings back
-
-    def position(self) -> tuple[int, int]:
-        return self.state.step, self.state.evaluated_step
-
-    def save(self, *, best: bool, required: bool) -> None:
-        if self.position() == self.saved:
-            return
-        metric = self.state.best_loss if best else None
-        self.trial.save(self.fill, step=self.state.step, best=best, metric=metric, required=required)
-        self.saved = self.position()
-
-    def fill(self, directory: Path) -> None:
-        write_state(self.state, directory, self.following)
-        self.extra_files(directory)
 
 
 class Meter:
