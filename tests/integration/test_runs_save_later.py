@@ -26,7 +26,7 @@ def saving(directory: Path) -> bool:
 
 
 def test_killed_during_a_save_the_trial_goes_on_from_the_older_checkpoint(trials: Trials) -> None:
-    trials.run(trials.toy(name="killed", later=True, kill_at_step=6, steps=12, slow=0.1), code=-9)
+    trials.run(trials.toy(name="killed", kill_at_step=6, steps=12), code=-9)
     toy = trials.toy(name="killed", later=True, steps=12)
     (older,) = trials.checkpoints(toy)
     process = trials.start(trials.toy(name="killed", later=True, slow_save=AGES, steps=12))
@@ -61,7 +61,7 @@ def test_a_bug_does_not_cost_the_save_under_way(trials: Trials) -> None:
 
 def test_a_full_disk_in_the_background_ends_the_training_and_keeps_what_was_there(trials: Trials) -> None:
     toy = trials.toy(name="full", later=True)
-    trials.run(trials.toy(name="full", later=True, kill_at_step=6, slow=0.1), code=-9)
+    trials.run(trials.toy(name="full", kill_at_step=6), code=-9)
     process = trials.run(trials.toy(name="full", later=True, payload=200_000, file_limit=100_000), code=1)
     assert "is full" in process.errors and "Traceback" not in process.errors
     assert trials.checkpoints(toy) == ["step-00000004"] and not saving(trials.directory(toy))
