@@ -16,7 +16,8 @@ import pytest
 from tests.serving import ServerProcess, run_client
 from tests.training import Workplace, offline
 
-# Three ranks would not divide the two micro-batches of four; two get one micro-batch each.
+pytestmark = pytest.mark.timeout(600)  # up to five processes at a time, each of which imports torch
+
 SAME = {"dropout": 0.0, "max_steps": 24, "eval_interval": 6}
 TOLERANCE = 1e-5  # fp32: sums in another order
 

@@ -116,6 +116,12 @@ class RunSettings:
         counts=False,
     )
     device: str = option("auto", "auto takes cuda, then mps, then cpu", counts=False, choices=DEVICES)
+    gradient_checkpointing: bool = option(
+        False,
+        "compute each block again in the backward pass instead of keeping its insides: less memory, slower "
+        "steps, the same result",
+        counts=False,
+    )
     log_interval: int = option(10, "steps between two logged training losses", counts=False, minimum=1)
     checkpoint_interval: int = option(
         100, "steps between two checkpoints; 0: only at the end", counts=False, minimum=0

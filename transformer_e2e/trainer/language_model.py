@@ -96,6 +96,7 @@ def resumed_state(
     """The newest checkpoint's state, or a fresh one; the same on every rank. Says where it begins."""
     shape = ModelShape.of(settings.model, data.tokenizer.vocab_size, settings.data.context_window)
     state = new_state(shape, settings.train, device, world)
+    state.model.recompute = settings.run.gradient_checkpointing
     step = resume(state, batch_source(data, settings), trial, settings.train)
     if settings.train.threads:  # a checkpoint's count is for what the settings leave open
         torch.set_num_threads(threads_each(settings.train.threads, world.size))
