@@ -5,12 +5,15 @@ The system calls of a real trial are recorded, and what a disk may hold after ea
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +37,7 @@ from transformer_e2e.runs.journal import Journal
 pytestmark = pytest.mark.skipif(strace_log.why_not() is not None, reason=str(strace_log.why_not()))
 
 SETTINGS = {"max_steps": 12, "eval_interval": 4, "checkpoint_interval": 3, "project": "cut"}
+MEMORY = next((path for path in ("/dev/shm",) if os.access(path, os.W_OK)), None)  # fsync costs nothing there
 STATUSES = [None, *Status]  # in the order in which a record takes them
 
 
@@ -127,7 +131,7 @@ def unsound(trials: Path, promised: Promised, rows: list[bytes]) -> list[str]:
     return found
 
 
-def examine(recording: Recording, scratch: Path) -> int:
+def examine(recording: Recording) -> int:
     """Fail with everything that is unsound after any call on any disk; the number of states looked at."""
     rows = next(recording.folder.glob("trials/*/metrics.jsonl")).read_bytes().splitlines(keepends=True)
     draw, found = random.Random(0), []
@@ -140,21 +144,20 @@ def examine(recording: Recording, scratch: Path) -> int:
                 seen.add(state)
                 found += [
                     f"{number}, after {call.name}, {name}: {problem}"
-                    for problem in problems(tree, scratch, promised, rows)
+                    for problem in problems(tree, promised, rows)
                 ]
     assert disk.after(CUTS["no power cut, but a kill"], draw) == read_tree(recording.folder)  # all was seen
     assert not found, f"{len(found)} of {len(seen)} states:\n" + "\n".join(found[:20])
     return len(seen)
 
 
-def problems(tree: Tree, place: Path, promised: Promised, rows: list[bytes]) -> list[str]:
-    write_tree(tree, place)
-    try:
-        return unsound(place, promised, rows)
-    except Exception as error:  # what a start would die of
-        return [repr(error)]
-    finally:
-        shutil.rmtree(place)
+def problems(tree: Tree, promised: Promised, rows: list[bytes]) -> list[str]:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        write_tree(tree, Path(folder) / "trials")
+        try:
+            return unsound(Path(folder) / "trials", promised, rows)
+        except Exception as error:  # what a start would die of
+            return [repr(error)]
 
 
 def below(tree: Tree, name: str) -> Tree:
@@ -169,14 +172,44 @@ def test_whatever_a_power_cut_leaves_is_sound(
     folder.mkdir()
     toy = Toy(root=str(folder / "trials"), payload=3000, eval_interval=2, diverges=diverges)
     command = [sys.executable, "-m", "tests.toy_trial", json.dumps(vars(toy))]
-    assert examine(record(command, folder, wandb_server.env), tmp_path / "after") > 100
+    assert examine(record(command, folder, wandb_server.env)) > 100
 
 
 @pytest.mark.slow
-def test_whatever_a_power_cut_leaves_of_a_training_is_sound(
+@pytest.mark.timeout(1200)
+def test_the_same_command_repairs_what_a_power_cut_left_of_a_training(
     tmp_path: Path, wandb_server: ServerProcess
 ) -> None:
-    (tmp_path / "disk").mkdir()
-    workplace = Workplace(tmp_path / "disk").prepare()
-    recording = record(workplace.command("trials", **SETTINGS), workplace.folder, wandb_server.env)
-    assert examine(recording, tmp_path / "after") > 1000
+    whole = place(tmp_path / "whole")
+    recording = record(whole.command("trials", **SETTINGS), whole.folder, wandb_server.env)
+    assert examine(recording) > 1000
+    for number, cut in zip(fatal_changes(recording), itertools.cycle(CUTS.values()), strict=False):
+        workplace, settings = place(tmp_path / f"cut{number}"), SETTINGS | {"project": f"cut{number}"}
+        command = workplace.command("trials", **settings)
+        stopped = record(command, workplace.folder, wandb_server.env, cut_at=number)
+        *_, (disk, _, _) = stopped.points()
+        shutil.rmtree(workplace.folder)
+        write_tree(disk.after(cut, random.Random(number)), workplace.folder)
+        workplace.finish(wandb_server.env, "trials", **settings)
+        result, expected = workplace.record("trials"), whole.record("trials")
+        assert result["status"] == "cleaned", number
+        assert result["digests"]["model.safetensors"] == expected["digests"]["model.safetensors"], number
+        assert workplace.rows("trials") == whole.rows("trials"), number
+
+
+def place(folder: Path) -> Workplace:
+    (folder / "disk").mkdir(parents=True)
+    return Workplace(folder / "disk").prepare()
+
+
+def fatal_changes(recording: Recording) -> list[int]:
+    """Numbers of changes, see `marked`: around saves, before and after each record, and in the deletion."""
+    last, done = 0, {}
+    for call in strace_log.calls(recording.log, MARKS):
+        kind, value = call.arguments[1].path.removeprefix(MARKS).split("/")
+        last = int(value) if kind == "change" else last
+        done.setdefault(f"{kind} {value}", last)
+    saved = [done[name] for name in done if name.startswith("saved")]
+    trained, uploaded, cleaned = (done[f"record {status}"] for status in Status)
+    around_saves = [saved[0] - 12, saved[0] - 2, saved[1] + 2, saved[-1] - 3]
+    return [*around_saves, trained, trained + 1, uploaded - 1, uploaded + 1, uploaded + 4, cleaned]
