@@ -15,8 +15,7 @@ from tests.serving import ServerProcess, run_client
 from tests.training import Workplace
 
 ROWS = 96
-# A step takes long enough to be hit: 0.1 s on a busy core.
-SLOW_STEPS = {"context_window": 64, "model_dim": 64, "num_layers": 2, "batch_size": 16}
+SLOW_STEPS = {"context_window": 64, "batch_size": 8}  # long enough to be hit, also two rows away
 SETTINGS = {"max_steps": ROWS, "eval_interval": 13, "checkpoint_interval": 5, **SLOW_STEPS}
 
 
