@@ -9,7 +9,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Fault = Callable[[str, str], str | None]  # (method, path) -> "404", "503", "truncate", "corrupt", "hang"
+# (method, path) -> "404" or "503"; "truncate" or "corrupt" the answer; "shorten" the request; "hang"
+Fault = Callable[[str, str], str | None]
 
 
 class FaultyProxy:
@@ -41,6 +42,8 @@ class FaultyProxy:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 fault = proxy.fault(self.command, self.path)
                 proxy.injected += fault is not None
+                if fault == "shorten":
+                    body = body[: len(body) // 2]
                 if fault == "hang":
                     proxy.closing.wait()
                 refused = fault in ("404", "503")
@@ -64,7 +67,7 @@ class FaultyProxy:
                 request = urllib.request.Request(
                     proxy.target + self.path,
                     data=body or None,
-                    headers=dict(self.headers),
+                    headers={**self.headers, "Content-Length": str(len(body))},
                     method=self.command,
                 )
                 try:

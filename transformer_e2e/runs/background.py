@@ -44,7 +44,7 @@ def in_background(call: Callable[[], T], *, seconds: float, poll: Callable[[], N
             poll()
             left = deadline - time.monotonic()
             if left <= 0:
-                raise Overdue(f"no answer within {seconds:.0f} s")
+                raise Overdue(f"it was not done within {seconds:.0f} s")
             thread.join(min(_POLL_SECONDS, left))
     except BaseException:
         _abandoned.append(thread)

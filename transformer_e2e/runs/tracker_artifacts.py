@@ -52,7 +52,7 @@ def upload(
         logged = session.run.log_artifact(artifact, aliases=list(ALIASES)).wait()
         return str(logged.qualified_name).partition(":")[0] + f":{logged.version}"
 
-    return _bounded(log_and_wait, size, session, poll)
+    return _bounded(log_and_wait, size, session, poll, doing="take the files")
 
 
 def differing_files(
@@ -63,13 +63,14 @@ def differing_files(
     Every file is downloaded, one at a time, into a hidden directory in `beside`, and deleted again.
     Raises TrackerError if the artifact cannot be read at all.
     """
-    artifact, names = _bounded(lambda: _with_names(reference), 0, session, poll)
+    reading = f"give {reference} back for comparison"
+    artifact, names = _bounded(lambda: _with_names(reference), 0, session, poll, doing=reading)
     wrong = sorted(names ^ set(expected))
     scratch = Path(tempfile.mkdtemp(prefix=f"{STAGING_PREFIX}verify-", dir=beside))
     try:
         for name in sorted(names & set(expected)):
             place = scratch / "file"
-            if _digest_of_copy(session, artifact, name, place, poll) != expected[name]:
+            if _digest_of_copy(session, artifact, name, place, poll, reading) != expected[name]:
                 wrong.append(name)
             shutil.rmtree(place, ignore_errors=True)
     finally:
@@ -79,7 +80,13 @@ def differing_files(
 
 def use(session: Session, reference: str) -> None:
     """Link the artifact as an input of this run. Raises TrackerError."""
-    _bounded(lambda: session.run.use_artifact(reference, type=ARTIFACT_TYPE), 0, session, lambda: None)
+    _bounded(
+        lambda: session.run.use_artifact(reference, type=ARTIFACT_TYPE),
+        0,
+        session,
+        lambda: None,
+        doing=f"link {reference}",
+    )
 
 
 @dataclass(frozen=True)
@@ -98,15 +105,24 @@ def download(reference: str, directory: Path) -> Downloaded:
         name = f"{artifact.qualified_name.partition(':')[0]}:{artifact.version}"
         return Downloaded(name, directory, dict(artifact.metadata))
 
-    return _translate(fetch)
+    try:
+        return _translate(fetch)
+    except TrackerError as error:
+        raise TrackerError(f"W&B could not hand out {reference}: {error}") from error
 
 
-def _digest_of_copy(session: Session, artifact: Artifact, name: str, place: Path, poll: Poll) -> str | None:
+def _digest_of_copy(
+    session: Session, artifact: Artifact, name: str, place: Path, poll: Poll, doing: str
+) -> str | None:
     """SHA-256 of one downloaded file; None if the server does not hand it out, or cuts it short."""
     size = int(artifact.manifest.entries[name].size or 0)
     try:
         _bounded(
-            lambda: artifact.download(root=str(place), path_prefix=name, skip_cache=True), size, session, poll
+            lambda: artifact.download(root=str(place), path_prefix=name, skip_cache=True),
+            size,
+            session,
+            poll,
+            doing=doing,
         )
         return file_digest(place / name)
     except FileNotFoundError:
@@ -125,8 +141,11 @@ def _find(reference: str) -> Artifact:
     return wandb.Api().artifact(reference, type=ARTIFACT_TYPE)
 
 
-def _bounded(call: Callable[[], T], size: int, session: Session, poll: Poll) -> T:
-    """`call()` with an end: overdue for `size` bytes, or the server silent. Raises TrackerError."""
+def _bounded(call: Callable[[], T], size: int, session: Session, poll: Poll, *, doing: str) -> T:
+    """`call()` with an end: overdue for `size` bytes, or the server silent.
+
+    Raises TrackerError: W&B could not do what `doing` says, and why.
+    """
     pulse = _Pulse(session.connection)
 
     def poll_both() -> None:
@@ -134,7 +153,10 @@ def _bounded(call: Callable[[], T], size: int, session: Session, poll: Poll) -> 
         pulse.check()
 
     seconds = _BASE_SECONDS + size / _SLOWEST_BYTES_PER_SECOND
-    return _translate(lambda: in_background(call, seconds=seconds, poll=poll_both))
+    try:
+        return _translate(lambda: in_background(call, seconds=seconds, poll=poll_both))
+    except TrackerError as error:
+        raise TrackerError(f"W&B could not {doing}: {pulse.why_silent() or error}") from error
 
 
 class _Pulse:
@@ -157,6 +179,15 @@ class _Pulse:
                 raise
         self._last_asked = time.monotonic()
 
+    def why_silent(self) -> str:
+        """Why the server does not answer now; empty if it does. The client blames the key for it."""
+        try:
+            if self._connection is not None:
+                self._connection.viewer(seconds=2.0)
+        except TrackerError as error:
+            return str(error)
+        return ""
+
 
 def _translate(call: Callable[[], T]) -> T:
     """Whatever the client raises, and it raises many kinds, as a TrackerError."""
@@ -165,6 +196,6 @@ def _translate(call: Callable[[], T]) -> T:
     except (TrackerError, DiskFull):
         raise
     except Overdue as error:
-        raise TrackerError(f"W&B: {error}") from None
+        raise TrackerError(str(error)) from None
     except Exception as error:
-        raise TrackerError(f"W&B: {type(error).__name__}: {error}") from error
+        raise TrackerError(f"{type(error).__name__}: {error}") from error

@@ -11,6 +11,7 @@ import os
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 
 from transformer_e2e.errors import TrackerError
@@ -75,7 +76,7 @@ class Connection:
                 answer = json.load(response)
         except urllib.error.HTTPError as error:
             raise self._judge(error) from None
-        except (OSError, ValueError) as error:  # refused, timed out, unknown host, TLS, half an answer
+        except (OSError, ValueError, HTTPException) as error:  # refused, timed out, TLS, half an answer
             raise Unreachable(f"W&B at {self.base_url} cannot be reached: {error}") from None
         if answer.get("errors"):
             raise Refused(f"W&B at {self.base_url} answers: {_first_message(answer)}")
