@@ -86,12 +86,17 @@ def write(root: Path, record: Record) -> Record:
 
 
 def read(root: Path, run_id: str) -> Record | None:
-    """None if there is no record. Raises CheckpointError if it is damaged, and says what to do."""
+    """None if there is no record. Raises CheckpointError, and says what to do, if it cannot be used."""
     path = record_path(root, run_id)
     try:
         return _parse(path)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise CheckpointError(
+            f"the completion record {path} cannot be read: {error.strerror}; is --checkpoint_dir a folder of "
+            f"yours?"
+        ) from None
     except ValueError as error:
         raise CheckpointError(
             f"the completion record {path} is damaged ({error}); repair it, or remove it with "

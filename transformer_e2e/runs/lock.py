@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from transformer_e2e.errors import CheckpointError
 from transformer_e2e.runs.durable import make_directory
 
 LOCK_NAME = ".lock"
@@ -29,7 +30,10 @@ class TrialLock:
     """
 
     def __init__(self, directory: Path, *, no_wait: bool, say: Callable[[str], None]) -> None:
-        """Raises TrialHeld if `no_wait` and the lock is taken; nothing is touched then."""
+        """Raises TrialHeld if `no_wait` and the lock is taken; nothing is touched then.
+
+        Raises CheckpointError if the directory cannot be made or written.
+        """
         self.directory = directory
         self.made_directory = not directory.exists()
         told = False
@@ -70,13 +74,22 @@ def is_held(directory: Path) -> bool:
 
 
 def _try(directory: Path) -> int | None:
-    """A descriptor that holds the lock; None: somebody else does, or the file vanished while we locked it."""
-    make_directory(directory)
+    """A descriptor that holds the lock; None: somebody else does, or the file vanished while we locked it.
+
+    Raises CheckpointError if there can be no such file.
+    """
     path = directory / LOCK_NAME
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except FileNotFoundError:  # the directory was removed in between
-        return None
+        make_directory(directory)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:  # the directory was removed in between
+            return None
+    except OSError as error:
+        raise CheckpointError(
+            f"{directory} cannot be written: {error.strerror}; choose another --checkpoint_dir, or make this "
+            f"one writable"
+        ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # A holder that failed at its start removes the directory: a lock on a deleted file guards nothing.
