@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+from tests.models import with_writers
 from transformer_e2e.errors import CheckpointError
 from transformer_e2e.model.decoder import Decoder
 from transformer_e2e.model.files import MODEL_FILES, load_model, save_model
@@ -18,7 +19,7 @@ SHAPE = ModelShape(vocab_size=11, context_window=8, num_layers=1, num_heads=2, m
 @pytest.fixture
 def saved(tmp_path):
     torch.manual_seed(0)
-    model = Decoder(SHAPE).eval()
+    model = with_writers(Decoder(SHAPE)).eval()
     save_model(model, tmp_path)
     return model, tmp_path
 

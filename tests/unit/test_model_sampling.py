@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.models import with_writers
 from transformer_e2e.errors import CheckpointError, ConfigError
 from transformer_e2e.model import sampling as sampling_module
 from transformer_e2e.model.choice import Noise, Sampling, choose, cuts, penalised
@@ -31,7 +32,7 @@ PROMPTS = [[(7 * i + n) % 50 for i in range(length)] for n, length in enumerate(
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "qk_norm"])
 def model(request: pytest.FixtureRequest) -> Decoder:
     torch.manual_seed(0)
-    model = Decoder(replace(SHAPE, qk_norm=request.param))
+    model = with_writers(Decoder(replace(SHAPE, qk_norm=request.param)))
     with torch.no_grad():
         model.embedding.weight.mul_(20)  # logits as uneven as a trained model's
     return model

@@ -50,5 +50,5 @@ def test_the_quickstart_tries_good_and_hopeless_learning_rates():
     before = [Observation(params={}, state="finished", value=None)] * spec["run_cap"]
     trials = [suggest(spec, before[:number], seed=spec["seed"]) for number in range(spec["run_cap"])]
     rates = [trial["learning_rate"] for trial in trials]
-    assert sum(rate < 6e-4 for rate in rates) >= 2
-    assert sum(2e-3 < rate < 1.5e-2 for rate in rates) >= 2
+    assert sum(rate < 1e-3 for rate in rates) >= 2
+    assert sum(4e-3 < rate < 4e-2 for rate in rates) >= 2

@@ -60,7 +60,9 @@ def test_only_matrices_are_decayed_and_the_embedding_is_one():
 
 
 def test_the_update_is_that_of_plain_adamw():
-    settings = case_settings("fp32", gradient_accumulation=1, max_grad_norm=0.0, weight_decay=0.1)
+    settings = case_settings(
+        "fp32", optimizer="adamw", gradient_accumulation=1, max_grad_norm=0.0, weight_decay=0.1
+    )
     state = new_state(PLAIN, settings, CPU)
     before = {name: parameter.detach().clone() for name, parameter in state.model.named_parameters()}
     _, step = one_step(settings, state=state)

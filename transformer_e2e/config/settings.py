@@ -70,13 +70,13 @@ class TrainSettings:
     gradient_accumulation: int = option(1, "forward passes summed into one optimizer step", minimum=1)
     max_steps: int = option(800, "optimizer steps to train for", minimum=1)
     optimizer: str = option(
-        "adamw", "adamw, or muon for the matrices inside blocks and adamw for the rest", choices=OPTIMIZERS
+        "muon", "adamw, or muon for the matrices inside blocks and adamw for the rest", choices=OPTIMIZERS
     )
-    learning_rate: float = option(4e-3, "peak learning rate", above=0)
-    schedule: str = option("cosine", "learning rate after the warm-up", choices=SCHEDULES)
+    learning_rate: float = option(1e-2, "peak learning rate", above=0)
+    schedule: str = option("linear", "learning rate after the warm-up", choices=SCHEDULES)
     warmup_steps: int = option(40, "steps of linear warm-up from 0", minimum=0)
     min_lr_ratio: float = option(
-        0.1, "learning rate at the end, as a share of the peak", minimum=0, maximum=1
+        0.0, "learning rate at the end, as a share of the peak", minimum=0, maximum=1
     )
     decay_fraction: float = option(0.2, "share of max_steps in which wsd decays", above=0, maximum=1)
     weight_decay: float = option(0.1, "decay of matrices; vectors are never decayed", minimum=0)

@@ -35,7 +35,7 @@ class Decoder(nn.Module):
         self.final_norm = nn.RMSNorm(shape.model_dim, eps=NORM_EPSILON)
         self.recompute = False  # in training; may be set at any time, see `through`
         self.fill_tables()
-        initialise(self, shape.num_layers)
+        initialise(self)
 
     def fill_tables(self) -> None:
         """Compute the rotary tables, which are no weights and are never saved."""

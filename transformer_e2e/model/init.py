@@ -9,21 +9,21 @@ EMBEDDING_STD = 0.02
 
 
 @torch.no_grad()
-def initialise(model: nn.Module, num_layers: int) -> None:
+def initialise(model: nn.Module) -> None:
     """Fill every weight from torch's CPU generator, in the order of definition.
 
     Matrices: normal, standard deviation 1 / sqrt(fan-in), so that outputs have the scale of inputs.
-    The two matrices of a block that write to the residual stream: that times 1 / sqrt(2 * num_layers),
-    so that the stream's variance does not grow with depth (Radford et al. 2019, section 2.3).
+    The two matrices of a block that write to the residual stream: 0, so that at the start every block lets
+    the stream pass (Yang et al. 2022, appendix D.2, https://arxiv.org/abs/2203.03466).
     Embedding: normal, 0.02: as the output matrix it then gives nearly equal logits at the start.
     Norm gains: 1.
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
-            std = module.in_features**-0.5
             if name.endswith(("attention.out", "mlp.down")):
-                std *= (2 * num_layers) ** -0.5
-            module.weight.normal_(0.0, std)
+                module.weight.zero_()
+            else:
+                module.weight.normal_(0.0, module.in_features**-0.5)
         elif isinstance(module, nn.Embedding):
             module.weight.normal_(0.0, EMBEDDING_STD)
         elif isinstance(module, nn.RMSNorm):

@@ -34,7 +34,7 @@ class Muon(torch.optim.Optimizer):
         self, matrices: dict[str, nn.Parameter], adamw: torch.optim.AdamW, *, momentum: float, decay: float
     ) -> None:
         group = {"params": list(matrices.values()), "weight_decay": decay, "momentum": momentum}
-        super().__init__([group], {"lr": 0.0})
+        super().__init__([group], {"lr": adamw.defaults["lr"]})
         self.parts = {parameter: parts_in(name) for name, parameter in matrices.items()}
         self.adamw = adamw
         self.adamw.state = self.state  # one state and one list of groups for those who save or schedule
