@@ -50,7 +50,7 @@ def write_records(root: Path, count: int) -> None:
     folder = root / "completion_tracking"
     folder.mkdir()
     for number in range(count):
-        run_id = f"single_bs8_cw128_lr1e-02-{number:012x}"
+        run_id = f"single_bs8_cw128_lr2e-02-{number:012x}"
         record = {
             "run_id": run_id,
             "status": "cleaned",

@@ -35,6 +35,8 @@ class PlainGPT2(nn.Module):
             embd_pdrop=0.0,
             attn_pdrop=0.0,
             use_cache=False,
+            bos_token_id=None,
+            eos_token_id=None,
         )
         self.gpt2 = GPT2LMHeadModel(config)
         self.embedding = self.gpt2.transformer.wte

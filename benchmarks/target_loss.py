@@ -15,64 +15,61 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-SIZES = {"num_layers": 4, "num_heads": 4, "model_dim": 256}
+from benchmarks.target_sides import Bench, Evaluation
+
 PLAIN_GRID: tuple[dict[str, Any], ...] = (
     {"learning_rate": 1e-3, "schedule": "cosine", "min_lr_ratio": 0.1},
     {"learning_rate": 2e-3, "schedule": "cosine", "min_lr_ratio": 0.1},
     {"learning_rate": 4e-3, "schedule": "cosine", "min_lr_ratio": 0.1},
     {"learning_rate": 2e-3, "schedule": "linear", "min_lr_ratio": 0.0},
 )
-ADAMW = {"optimizer": "adamw", "learning_rate": 4e-3}
-COSINE = {"schedule": "cosine", "min_lr_ratio": 0.1}
 OURS: dict[str, Any] = {
     "optimizer": "muon",
-    "learning_rate": 1e-2,
+    "learning_rate": 2e-2,
+    "momentum": 0.9,
     "schedule": "linear",
     "min_lr_ratio": 0.0,
     "qk_norm": False,
+    "writers": "zero",
 }
+ADAMW = {"optimizer": "adamw", "learning_rate": 4e-3}
+COSINE = {"schedule": "cosine", "min_lr_ratio": 0.1}
+RANDOM = {"writers": "random"}
 VARIANTS: dict[str, dict[str, Any]] = {
-    "without Muon: AdamW": ADAMW,
-    "without linear to 0: cosine to a tenth": COSINE,
+    "ours": {},
+    "AdamW for Muon": ADAMW,
+    "cosine to a tenth for linear to 0": COSINE,
+    "residual writers random, not 0": RANDOM,
     "with QK-norm": {"qk_norm": True},
-    "neither": ADAMW | COSINE,
+    "Muon alone": COSINE | RANDOM,
+    "none of them": ADAMW | COSINE | RANDOM,
 }
-LONGER = (1.0, 1.5, 2.25)  # of --steps: what a variant gets to reach the target in, tried in this order
-
-Steps = Iterator[object]  # takes one step each time it is asked
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    step: int
-    loss: float  # [nats/token]
-    seconds: float  # of training so far
+HORIZONS = (1 / 4, 1 / 3, 1 / 2, 3 / 4, 1)  # of the plain side's steps; the shortest that suffices is taken
 
 
 def main() -> None:
     arguments = parser().parse_args()
     grid = PLAIN_GRID
     if arguments.quick:
-        vars(arguments).update(plain_steps=40, steps=30, seeds=1, windows=16, no_ablation=True)
+        vars(arguments).update(model_dim=64, plain_steps=40, seeds=1, windows=16, eval_interval=5)
         grid = grid[1:2]
     bench = Bench(arguments)
     print(bench.description(), flush=True)
-    target, plain_seconds = plain_side(bench, grid, arguments.plain_steps)
-    our_side(bench, target, plain_seconds)
+    target, plain_seconds = plain_side(bench, grid)
+    steps = our_side(bench, target, plain_seconds)
     if not arguments.no_ablation:
-        ablation(bench, target)
+        ablation(bench, target, steps)
 
 
 def parser() -> argparse.ArgumentParser:
     built = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     numbers = {
         "plain_steps": (600, "optimizer steps of the plain GPT-2"),
-        "steps": (250, "optimizer steps after which our learning rate has fallen to its end"),
+        "model_dim": (256, "width of both models, of 4 layers with 4 heads [channels]"),
         "batch_size": (16, "[sequences]"),
         "context_window": (128, "[tokens]"),
         "seeds": (2, "times that the best plain setting and ours are trained, with seeds 1, 2, ..."),
@@ -90,161 +87,80 @@ def parser() -> argparse.ArgumentParser:
     return built
 
 
-class Bench:
-    """The data, the way to score, and both ways to train on it."""
-
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        import torch
-
-        from transformer_e2e.config.settings import DataSettings
-        from transformer_e2e.data.batches import validation_windows
-        from transformer_e2e.data.tokens import prepare
-        from transformer_e2e.trainer.device import multiplies_bf16, prepare_process
-        from transformer_e2e.trainer.evaluation import Evaluator
-
-        self.threads = prepare_process(arguments.threads)
-        self.arguments, self.device = arguments, torch.device("cpu")
-        wanted = DataSettings(tokenizer=arguments.tokenizer, context_window=arguments.context_window)
-        self.data = prepare(wanted, arguments.cache_dir)
-        self.vocab_size = self.data.tokenizer.vocab_size
-        quicker = "bf16" if multiplies_bf16(self.device) else "fp32"
-        self.precision = quicker if arguments.precision == "auto" else arguments.precision
-        self.evaluator = Evaluator(
-            windows_NT1=validation_windows(self.data.validation, arguments.context_window),
-            text_bytes=self.data.validation_bytes,
-            text_words=self.data.validation_words,
-            window_limit=arguments.windows,
-            precision=self.precision,
-        )
-
-    def description(self) -> str:
-        import torch
-
-        sizes = ", ".join(f"{name} {value}" for name, value in SIZES.items())
-        tokens = self.arguments.batch_size * self.arguments.context_window
-        return (
-            f"{sizes}, vocabulary {self.vocab_size}; {tokens:,} tokens a step of {len(self.data.train):,}; "
-            f"{self.precision}, {self.threads} threads, torch {torch.__version__}"
-        )
-
-    def plain(self, values: Mapping[str, Any]) -> tuple[Any, Steps]:
-        """(model, its steps) of the plain GPT-2."""
-        import torch
-
-        from benchmarks.plain_gpt2 import PlainGPT2, training_steps
-
-        model_settings, settings = self.settings(values)
-        torch.manual_seed(settings.seed)
-        model = PlainGPT2(model_settings, self.vocab_size, self.arguments.context_window)
-        return model, training_steps(model, self.batches(settings.seed), settings, self.device)
-
-    def ours(self, values: Mapping[str, Any]) -> tuple[Any, Steps]:
-        """(model, its steps) of this repository's trainer."""
-        from transformer_e2e.model.shape import ModelShape
-        from transformer_e2e.trainer.state import new_state
-        from transformer_e2e.trainer.step import take_step
-
-        model_settings, settings = self.settings(OURS | dict(values))
-        shape = ModelShape.of(model_settings, self.vocab_size, self.arguments.context_window)
-        state, batches = new_state(shape, settings, self.device), self.batches(settings.seed)
-        steps = (take_step(state, batches, settings, lambda: False) for _ in range(settings.max_steps))
-        return state.model, steps
-
-    def settings(self, values: Mapping[str, Any]) -> tuple[Any, Any]:
-        """(ModelSettings, TrainSettings): `values` over the benchmark's sizes; warm-up is a tenth."""
-        from transformer_e2e.config.settings import ModelSettings, TrainSettings
-
-        fixed = {"batch_size": self.arguments.batch_size, "precision": self.precision}
-        known = SIZES | fixed | {"warmup_steps": values["max_steps"] // 10} | dict(values)
-        model, train = (
-            group(**{item.name: known[item.name] for item in fields(group) if item.name in known})
-            for group in (ModelSettings, TrainSettings)
-        )
-        return model, train
-
-    def batches(self, seed: int) -> Callable[[int], Any]:
-        from transformer_e2e.data.batches import batch_at
-
-        size, window = self.arguments.batch_size, self.arguments.context_window
-        return lambda step: batch_at(
-            self.data.train, seed=seed, step=step, batch_size=size, context_window=window
-        )
-
-    def evaluations(self, training: tuple[Any, Steps], at: Iterable[int]) -> Iterator[Evaluation]:
-        """The evaluations after the steps `at`, training on from one to the next as they are asked for."""
-        model, steps = training
-        seconds, done = 0.0, 0
-        for step in at:
-            began = time.perf_counter()
-            for _ in range(step - done):
-                next(steps)
-            seconds, done = seconds + time.perf_counter() - began, step
-            yield Evaluation(step, self.evaluator(model, False)["eval/loss"], seconds)  # type: ignore[index]
-
-
-def plain_side(bench: Bench, grid: Iterable[dict[str, Any]], steps: int) -> tuple[float, float]:
+def plain_side(bench: Bench, grid: Iterable[dict[str, Any]]) -> tuple[float, float]:
     """(final loss, seconds) of the best of the grid, each the mean over seeds. Prints all that was tried."""
+    steps = bench.arguments.plain_steps
 
     def end(values: Mapping[str, Any], seed: int) -> Evaluation:
         training = bench.plain({**values, "max_steps": steps, "seed": seed})
         last = next(bench.evaluations(training, [steps]))
-        print(
-            f"| plain GPT-2 | {words(values)} | {seed} | {steps} | {last.loss:.4f} | {last.seconds:.0f} |",
-            flush=True,
-        )
+        row("plain GPT-2", words(values), seed, last)
         return last
 
     print("\n| | setting | seed | steps | loss | seconds |\n|---|---|---|---|---|---|")
-    first = {words(values): (end(values, 1), values) for values in grid}
-    best, values = min(first.values(), key=lambda found: found[0].loss)
+    tried = [(end(values, 1), values) for values in grid]
+    best, values = min(tried, key=lambda pair: pair[0].loss)
     found = [best, *(end(values, seed) for seed in range(2, bench.arguments.seeds + 1))]
     return statistics.mean(run.loss for run in found), statistics.mean(run.seconds for run in found)
 
 
-def our_side(bench: Bench, target: float, plain_seconds: float) -> None:
-    """Prints seconds to the target for each seed, and the share of the plain side's."""
-    shares = []
-    for seed in range(1, bench.arguments.seeds + 1):
-        last = to_target(bench, {"seed": seed}, bench.arguments.steps, target)
-        print(
-            f"| ours | {words(OURS)} | {seed} | {last.step} | {last.loss:.4f} | {last.seconds:.0f} |",
-            flush=True,
-        )
-        shares.append(last.seconds / plain_seconds if last.loss <= target else float("nan"))
+def our_side(bench: Bench, target: float, plain_seconds: float) -> int:
+    """Prints seconds to the target for each seed, and their share of the plain side's. Returns our steps."""
+    first, steps = shortest(bench, {}, target)
+    found = [first]
+    row("ours", words(OURS), 1, first)
+    for seed in range(2, bench.arguments.seeds + 1):
+        found.append(to_target(bench, {"seed": seed}, steps, target))
+        row("ours", words(OURS), seed, found[-1])
+    shares = [last.seconds / plain_seconds if last.loss <= target else float("inf") for last in found]
     each = ", ".join(f"{share:.2f}" for share in shares)
-    share = statistics.mean(shares)
-    print(f"\ntarget {target:.4f} nats per token; ours takes {share:.2f} of the seconds ({each})")
+    print(f"\ntarget {target:.4f} nats per token, ours with {steps} steps; share of the seconds: {each}")
+    return steps
+
+
+def shortest(
+    bench: Bench, values: Mapping[str, Any], target: float, above: int = 0
+) -> tuple[Evaluation, int]:
+    """(where it ended, its steps) of the shortest training of at least `above` steps that reaches the target.
+
+    The learning rate falls with the length, so a longer training is another one, begun anew.
+    """
+    for share in HORIZONS:
+        steps = round(share * bench.arguments.plain_steps)
+        if steps >= above:
+            found = to_target(bench, values, steps, target)
+            if found.loss <= target:
+                break
+    return found, steps
 
 
 def to_target(bench: Bench, values: Mapping[str, Any], steps: int, target: float) -> Evaluation:
     """The first evaluation at or below the target, or the last one."""
-    every = bench.arguments.eval_interval
-    at = sorted({*range(round(0.6 * steps), steps, every), steps})
-    for found in bench.evaluations(bench.ours({**values, "max_steps": steps}), at):
+    at = sorted({*range(round(0.6 * steps), steps, bench.arguments.eval_interval), steps})
+    for found in bench.evaluations(bench.ours({**OURS, **values, "max_steps": steps}), at):
         if found.loss <= target:
             break
     return found
 
 
-def ablation(bench: Bench, target: float) -> None:
-    """Prints steps and seconds to the target of ours and of every variant."""
+def ablation(bench: Bench, target: float, horizon: int) -> None:
+    """Prints steps and seconds to the target of ours and of every variant, and their loss after `horizon`."""
     milliseconds = paces(bench)
-    print("\n| variant | steps to target | ms/step | seconds |\n|---|---|---|---|")
-    for name, changes in {"ours": {}, **VARIANTS}.items():
-        for factor in LONGER:
-            found = to_target(bench, changes, round(factor * bench.arguments.steps), target)
-            if found.loss <= target:
-                break
+    print(
+        f"\n| variant | loss after {horizon} | steps to target | ms/step | seconds |\n|---|---|---|---|---|"
+    )
+    for name, changes in VARIANTS.items():
+        whole = next(bench.evaluations(bench.ours({**OURS, **changes, "max_steps": horizon}), [horizon]))
+        found, _ = (whole, 0) if not changes else shortest(bench, changes, target, above=horizon)
         pace = milliseconds[name]
-        shown = f"{found.step}" if found.loss <= target else f"> {found.step} ({found.loss:.4f})"
-        print(f"| {name} | {shown} | {pace:.0f} | {found.step * pace / 1e3:.0f} |", flush=True)
+        steps = f"{found.step}" if found.loss <= target else f"more than {found.step}"
+        seconds = found.step * pace / 1e3
+        print(f"| {name} | {whole.loss:.4f} | {steps} | {pace:.0f} | {seconds:.0f} |", flush=True)
 
 
 def paces(bench: Bench, rounds: int = 5, steps: int = 4) -> dict[str, float]:
     """Median milliseconds of a step of each variant, a few steps of one after a few of another."""
-    trainings = {
-        name: bench.ours({**values, "max_steps": 1000}) for name, values in {"ours": {}, **VARIANTS}.items()
-    }
+    trainings = {name: bench.ours({**OURS, **values, "max_steps": 1000}) for name, values in VARIANTS.items()}
     seconds: dict[str, list[float]] = {name: [] for name in trainings}
     for _ in range(rounds):
         for name, (_, taken) in trainings.items():
@@ -254,6 +170,10 @@ def paces(bench: Bench, rounds: int = 5, steps: int = 4) -> dict[str, float]:
                 next(taken)
                 seconds[name].append(time.perf_counter() - began)
     return {name: 1e3 * statistics.median(found) for name, found in seconds.items()}
+
+
+def row(side: str, setting: str, seed: int, end: Evaluation) -> None:
+    print(f"| {side} | {setting} | {seed} | {end.step} | {end.loss:.4f} | {end.seconds:.0f} |", flush=True)
 
 
 def words(values: Mapping[str, Any]) -> str:

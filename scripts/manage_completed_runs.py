@@ -5,8 +5,8 @@ They are looked up in the completion records, then in the local directories; `st
 examples:
   python scripts/manage_completed_runs.py list
   python scripts/manage_completed_runs.py list --sort ended --outcome pruned,diverged
-  python scripts/manage_completed_runs.py status "single_bs8_cw128_lr1e-02"
-  python scripts/manage_completed_runs.py clear  "single_bs8_cw128_lr1e-02"
+  python scripts/manage_completed_runs.py status "single_bs8_cw128_lr2e-02"
+  python scripts/manage_completed_runs.py clear  "single_bs8_cw128_lr2e-02"
   python scripts/manage_completed_runs.py clear  --failed --dry_run
 
 A run ID may be any beginning that is unique.
