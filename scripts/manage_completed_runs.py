@@ -21,6 +21,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,6 +30,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, P
 from transformer_e2e.errors import (
     CheckpointError,
     ConfigError,
+    TrackerError,
+    UserError,
     exit_code_of,
     nearest,
 )
@@ -196,10 +199,22 @@ def _space(root: Path) -> str:
 
 def _status_on_wandb(args: argparse.Namespace, unknown: UnknownTrial) -> int:
     """What W&B knows of a trial that is not on this disk."""
-    from transformer_e2e.launch.remote_trial import find_remote
+    from transformer_e2e.config.generation import GenerationSettings
+    from transformer_e2e.launch.environment import load_dotenv
+    from transformer_e2e.launch.tracked_trial import Tracker
     from transformer_e2e.runs.status_text import remote_lines
 
-    where, runs = find_remote(args.run_id, project=args.project, entity=args.entity, unknown=unknown)
+    load_dotenv()
+    with ExitStack() as stack:
+        tracker = Tracker(GenerationSettings(project=args.project, entity=args.entity), stack)
+        try:
+            tracker.connect()
+            runs = tracker.runs_of(args.run_id, entity=tracker.entity, project=tracker.project)
+        except TrackerError as error:
+            raise UserError(f"{unknown}; and W&B could not be asked: {error}") from None
+    where = f"{tracker.entity}/{tracker.project}"
+    if not runs:
+        raise UserError(f"{unknown}; {where} on W&B has no run of it either")
     if args.json:
         print(json.dumps([asdict(run) for run in runs], indent=2))
     else:

@@ -14,9 +14,10 @@ from typing import Any
 from transformer_e2e.config.settings import Settings
 from transformer_e2e.launch.report import artifact_of, bits_per_byte, yardstick_lines
 from transformer_e2e.launch.sweep import SweepPath
-from transformer_e2e.launch.trials import TrialRow, clock, finished_best, ranked, setting
+from transformer_e2e.launch.trials import TrialRow, finished_best, ranked, setting
 from transformer_e2e.plots.scale import label
 from transformer_e2e.runs.durable import write_text
+from transformer_e2e.runs.times import clock
 
 PAGE_NAME = "index.html"
 _CAPTIONS = {

@@ -68,23 +68,29 @@ class Tracker:
         `run`: entity/project/id of its run, where that is known. Raises TrackerError without an answer,
         UserError for several trials, all listed.
         """
-        connection = self.connect()
+        self.connect()
         entity, project = (run.split("/")[:2]) if run else (self.entity, self.project)
-        runs = find_runs(prefix, project=project, entity=entity, connection=connection, seconds=_SECONDS)
-        by_trial: dict[str, RunView] = {}
-        for view in reversed(runs):  # the newest last
-            by_trial[str(view.config["run_id"])] = view
-        if prefix in by_trial:
-            by_trial = {prefix: by_trial[prefix]}
-        if len(by_trial) > 1:
+        runs = self.runs_of(prefix, entity=entity, project=project)
+        if not runs:
+            return None
+        known = next((item for item in runs if run and item.name == run.split("/")[2]), runs[0])
+        return TrackedTrial(str(runs[0].config["run_id"]), f"{entity}/{project}/{known.name}", known.config)
+
+    def runs_of(self, prefix: str, *, entity: str | None, project: str) -> list[RunView]:
+        """W&B's runs of the one trial whose run ID is, or begins with, `prefix`, newest first; empty if none.
+
+        Raises as `find`.
+        """
+        runs = find_runs(prefix, project=project, entity=entity, connection=self.connect(), seconds=_SECONDS)
+        names = sorted({str(run.config["run_id"]) for run in runs})
+        if prefix in names:
+            names = [prefix]
+        if len(names) > 1:
             raise UserError(
-                f"{prefix!r} begins {len(by_trial)} run IDs in {entity}/{project} on W&B; give more of it:"
-                "\n  " + "\n  ".join(sorted(by_trial))
+                f"{prefix!r} begins {len(names)} run IDs in {entity}/{project} on W&B; give more of it:"
+                "\n  " + "\n  ".join(names)
             )
-        for run_id, view in by_trial.items():
-            known = next((item for item in runs if run and item.name == run.split("/")[2]), view)
-            return TrackedTrial(run_id, f"{entity}/{project}/{known.name}", known.config)
-        return None
+        return [run for run in runs if run.config["run_id"] in names]
 
     def qualified(self, artifact: str) -> str:
         """`[entity/project/]name[:version]` with project and version filled in."""

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -113,15 +113,12 @@ def find(prefix: str, root: Path) -> str:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise several(prefix, matches)
+        raise UserError(
+            f"{prefix!r} begins {len(matches)} run IDs; give more of it:\n  " + "\n  ".join(matches)
+        )
     close = difflib.get_close_matches(prefix, known, n=1, cutoff=0.3)
     if close:
         hint = f"the nearest is {close[0]}"
     else:
         hint = f"none of the {len(known)} trials there comes near" if known else "there is no trial at all"
     raise UnknownTrial(f"no trial below {root} is called {prefix!r}; {hint}")
-
-
-def several(prefix: str, matches: Sequence[str]) -> UserError:
-    """The error that lists all run IDs that begin with `prefix`."""
-    return UserError(f"{prefix!r} begins {len(matches)} run IDs; give more of it:\n  " + "\n  ".join(matches))
