@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.serving import REPOSITORY, ServerProcess, begin_run, post, run_fields
-from transformer_e2e.launch.sweep import SweepPath
+from tests.training import TINY, Workplace
+from transformer_e2e.launch.sweep import SweepPath, create_sweep
 from transformer_e2e.launch.sweep_pictures import curves_of
-from transformer_e2e.launch.trials import TrialRow
+from transformer_e2e.launch.trials import TrialRow, rows_of
 from transformer_e2e.runs.tracker_connection import Connection
 from transformer_e2e.runs.tracker_histories import history_rows, metric_curves
+from transformer_e2e.runs.tracker_queries import sweep_state
 
 PATH = SweepPath("local", "raw", "s")
 
@@ -114,3 +116,53 @@ def test_a_trial_that_is_only_on_wandb_is_drawn_by_its_name(here: ServerProcess,
     assert (tmp_path / "training_plots" / "elsewhere-0123456789ab.png").exists(), done.stdout
     refused = plot("nobody")
     assert refused.returncode == 2 and "no trial or sweep of local/raw on W&B" in refused.stderr
+
+
+@pytest.mark.slow
+def test_the_curves_of_an_agent_on_another_machine_are_in_the_pictures(
+    here: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workplace = Workplace(tmp_path).prepare()
+    settings = {**TINY, "tokenizer": "bytes", "max_steps": 8, "warmup_steps": 1, "eval_interval": 2}
+    settings |= {"dataset": str(tmp_path / "corpus.txt"), "cache_dir": str(workplace.folder / "cache")}
+    spec = {
+        "program": "transformer_e2e/scripts/train.py",
+        "command": ["${env}", "${interpreter}", "-m", "transformer_e2e.scripts.train", "${args}"],
+        "method": "grid",
+        "metric": {"name": "eval/loss", "goal": "minimize"},
+        "parameters": {name: {"value": value} for name, value in settings.items()}
+        | {"seed": {"values": [1, 2]}},
+    }
+    env = {**here.env, "PYTHONPATH": str(REPOSITORY)}
+    path = create_sweep(spec, env, project="machines", entity=None)
+    machines = [tmp_path / "one", tmp_path / "other"]
+    for machine in machines:
+        machine.mkdir()
+        agent = [sys.executable, "-m", "wandb", "agent", "--count", "1", str(path)]
+        subprocess.run(agent, cwd=machine, env=env, check=True, timeout=240)
+    assert all(
+        len(list((machine / "model_checkpoints").glob("*/metrics.jsonl"))) == 1 for machine in machines
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-m", "transformer_e2e.scripts.plot", str(path)],
+        cwd=machines[0],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0 and "warning" not in done.stderr, done.stderr
+    page = (machines[0] / "training_plots" / path.id / "index.html").read_text()
+    rows = rows_of(sweep_state(str(path)), "eval/loss")
+    assert len(rows) == 2 and all(row.run_id in page for row in rows)
+    monkeypatch.chdir(machines[0])
+    curves, unread = curves_of(path, rows, "eval/loss")
+    assert unread == 0
+    for row in rows:
+        (journal,) = tmp_path.glob(f"*/model_checkpoints/{row.run_id}/metrics.jsonl")
+        logged = [json.loads(line) for line in journal.read_text().splitlines()]
+        evaluated = [
+            (line["step"], line["metrics"]["eval/loss"]) for line in logged if "eval/loss" in line["metrics"]
+        ]
+        assert curves[row.run] == evaluated and len(evaluated) == 4

@@ -68,7 +68,11 @@ def documents(root: Path) -> Iterator[str]:
     """The help topics by name, then one text for each module that has docstrings."""
     topics = _topics(root / TOPICS)
     if not topics:
-        logger.warning("%s holds no help topics; python-docs is made of docstrings alone", root / TOPICS)
+        logger.warning(
+            "%s holds no help topics; python-docs is made of docstrings alone. Another Python, or "
+            "--dataset with a text of your own, gives more",
+            root / TOPICS,
+        )
     yield from (topics[name] for name in sorted(topics))
     seen: set[str] = set()
     for path in sources(root):

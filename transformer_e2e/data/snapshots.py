@@ -79,7 +79,11 @@ def remember(path: Path, compute: Callable[[], Facts]) -> Facts:
         try:
             stack.enter_context(_locked(path))
         except OSError as error:
-            logger.warning("%s cannot be kept: %s", path, error)
+            logger.warning(
+                "%s cannot be kept, and is made at every start: %s. Make room, or name another --cache_dir",
+                path,
+                error,
+            )
             return compute()
         value = _remembered(path)
         if value is None:
@@ -148,7 +152,11 @@ def _replace(path: Path, text: str) -> None:
         os.replace(staging, path)
         _sync(path.parent)
     except OSError as error:
-        logger.warning("%s cannot be kept: %s", path, error)
+        logger.warning(
+            "%s cannot be kept, and is made at every start: %s. Make room, or name another --cache_dir",
+            path,
+            error,
+        )
         staging.unlink(missing_ok=True)
 
 

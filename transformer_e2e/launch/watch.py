@@ -100,7 +100,9 @@ class Watch:
             if not departure.early:
                 continue
             agent = departure.agent
-            self.screen.say(f"agent {agent.number} left early: {departure.detail}; the end of {agent.log}:")
+            self.screen.say(
+                f"warning: agent {agent.number} left early: {departure.detail}; the end of {agent.log}:"
+            )
             for line in agent.tail():
                 self.screen.say(f"  | {line}")
             self._vacant.append((time.monotonic() + self._pause, departure))
@@ -115,14 +117,19 @@ class Watch:
             replacement = self.pool.replace(departure)
             if replacement is None:
                 self.lost.append(departure)
-                self.screen.say(f"agent {departure.agent.number} is not replaced")
+                self.screen.say(
+                    f"warning: agent {departure.agent.number} is not replaced: its trials failed, too many "
+                    f"agents have left, or it owes no trial. Why is at the end of {departure.agent.log}"
+                )
             else:
                 self.screen.say(f"agent {replacement.number} takes its place, log {replacement.log}")
 
     def _show(self) -> None:
         view = self.lookout.view
         if view.error and not self._unreachable:
-            self.screen.say(f"W&B does not answer, asking on: {view.error}")
+            self.screen.say(
+                f"warning: W&B does not answer, asking on: {view.error}. Trials go on, and send later"
+            )
         self._unreachable = view.error is not None
         if view.answers:
             self.screen.show(self.summarise(view.rows), view.rows)

@@ -118,7 +118,7 @@ class CheckpointStore:
                 load(directory)
             except (UserError, OSError, ValueError, KeyError) as error:
                 problems.append(f"{directory.name}: {error}")
-                self.say(f"skipping checkpoint {directory}: {error}")
+                self.say(f"warning: skipping checkpoint {directory} for an older one: {error}")
                 continue
             for skipped in directories[: len(problems)]:
                 self._set_aside(skipped)

@@ -88,7 +88,10 @@ class Conclusion:
             try:
                 tracker_artifacts.use(self._session, record.artifact)
             except TrackerError as error:
-                self._say(f"{record.artifact} could not be linked to this run: {error}")
+                self._say(
+                    f"warning: {record.artifact} could not be linked to this run ({error}); the model is "
+                    f"safe, use it by that name"
+                )
         if publishing:
             return self._published(record)
         return Leaving(record.outcome, ExitCode.DONE)
@@ -112,8 +115,8 @@ class Conclusion:
             return self.of_signal()
         except (UserError, DiskFull, OSError) as error:
             self._say(
-                f"the model was not uploaded: {error}\nIts files stay in {self._spec.directory}; the same "
-                f"command, given again, uploads them"
+                f"warning: the model was not uploaded: {error}\nIts files stay in {self._spec.directory}; "
+                f"the same command, given again, uploads them"
             )
         return done
 

@@ -127,14 +127,15 @@ class LiveTrial:
         if not self._told_skipped:
             self._told_skipped = True
             self._say(
-                f"no checkpoint at step {step}, but training goes on (a kill would repeat the steps since "
-                f"the one before): {error}"
+                f"warning: no checkpoint at step {step}, but training goes on: {error}. Until the next one "
+                f"succeeds, a kill repeats the steps since the one before"
             )
 
     def _tell_differences(self) -> None:
         if self._journal.differences and not self._told_difference:
             self._told_difference = True
             self._say(
-                f"the repeated steps are not exactly those logged before ({self._journal.differences[0]}): "
-                f"another device, thread count or logging interval? The rows logged first are kept"
+                f"warning: the repeated steps are not exactly those logged before "
+                f"({self._journal.differences[0]}): another device, thread count or logging interval? The "
+                f"rows logged first are kept; --force begins anew, for one curve of one kind"
             )

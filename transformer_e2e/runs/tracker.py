@@ -104,8 +104,8 @@ class Session:
         except (Overdue, TimeoutError):
             self._broken = True
             self._say(
-                f"W&B did not take the last rows within {seconds:.0f} s; they are in the trial's "
-                f"metrics.jsonl, and are sent when the trial is continued"
+                f"warning: W&B did not take the last rows within {seconds:.0f} s; they are in the trial's "
+                f"metrics.jsonl, and the same command, given again, sends them"
             )
         except Exception as error:
             self._complain(error)
@@ -133,7 +133,8 @@ class Session:
         if not self._broken:
             self._broken = True
             self._say(
-                f"W&B failed ({type(error).__name__}: {error}); training goes on, rows are kept locally"
+                f"warning: W&B failed ({type(error).__name__}: {error}); training goes on, rows are kept in "
+                f"metrics.jsonl, and the same command, given again, sends them"
             )
 
 
@@ -207,5 +208,8 @@ def reach(say: Callable[[str], None]) -> Connection:
                 ) from None
             if not told:
                 told = True
-                say(f"{error}; trying for another {left:.0f} s")
+                say(
+                    f"warning: {error}; trying for another {left:.0f} s. Start the server, or correct "
+                    f"WANDB_BASE_URL"
+                )
             time.sleep(min(_RETRY_SECONDS, left))

@@ -17,6 +17,7 @@ from transformer_e2e.metrics.yardsticks import VERSION as YARDSTICKS_VERSION
 from transformer_e2e.metrics.yardsticks import yardsticks
 from transformer_e2e.model.shape import ModelShape
 from transformer_e2e.runs.journal import read_journal
+from transformer_e2e.runs.outcome import Outcome
 from transformer_e2e.runs.spec import Result
 from transformer_e2e.runs.trial import Trial
 from transformer_e2e.trainer.device import (
@@ -82,6 +83,9 @@ def train_language_model(
         return Result(outcome)
     metrics = final_metrics(read_journal(trial.directory)) | marks
     best = metrics.get("best/eval/loss")
+    if best is not None and outcome is not Outcome.STOPPED:
+        what = str(outcome).replace("_", "-")
+        say(f"{what} after step {state.step}: best eval/loss {best:.4f} at step {metrics['best/step']}")
     return Result(outcome, metrics, best_metric=best, steps=state.step, device=device.type)
 
 
