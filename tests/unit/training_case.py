@@ -2,7 +2,7 @@
 dropout, changing batches, accumulation, partial evaluations, patience, generators used elsewhere.
 
 Run as a program it is the new process of the resume tests:
-`python -m tests.unit.training_case CHECKPOINT PRECISION` resumes, trains to the end, prints JSON.
+`python -m tests.unit.training_case CHECKPOINT PRECISION [compile]` resumes, trains to the end, prints JSON.
 """
 
 from __future__ import annotations
@@ -165,4 +165,5 @@ def scramble_generators() -> None:
 if __name__ == "__main__":
     trial = DirectoryTrial(Path(sys.argv[1]))
     scramble_generators()
-    print(json.dumps(fingerprint(*run(trial, case_settings(sys.argv[2])), trial.rows)))
+    settings = case_settings(sys.argv[2], compile="compile" in sys.argv[3:])
+    print(json.dumps(fingerprint(*run(trial, settings), trial.rows)))

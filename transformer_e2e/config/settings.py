@@ -99,6 +99,11 @@ class TrainSettings:
         "fp32, or matrix products under bf16 autocast: quicker where the machine has bf16 instructions",
         choices=PRECISIONS,
     )
+    compile: bool = option(
+        False,
+        "compile the training step at the first step of each attempt: quicker steps after a start that takes "
+        "longer (changes the last bits of a result)",
+    )
     threads: int = option(
         0,
         "CPU threads; 0: one for each core at the first start, kept by every later attempt (the count can "
@@ -180,6 +185,11 @@ class Settings:
             found.append(
                 f"--warmup_steps={train.warmup_steps} is more than --max_steps={train.max_steps}; "
                 f"at most {train.max_steps} works"
+            )
+        if train.compile and self.run.gradient_checkpointing:
+            found.append(
+                "--compile and --gradient_checkpointing exclude each other: compiled code for computing blocks "
+                "again can differ in the last bits, and gradient_checkpointing must not; leave one of them out"
             )
         return found
 

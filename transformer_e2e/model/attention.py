@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from transformer_e2e.model.attend import attend
 from transformer_e2e.model.cache import KeyValueCache
+from transformer_e2e.model.linear import Linear
 from transformer_e2e.model.qk_norm import QueryKeyNorm
 from transformer_e2e.model.rotary import rotate
 from transformer_e2e.model.shape import NORM_EPSILON, ModelShape
@@ -25,8 +26,8 @@ class CausalSelfAttention(nn.Module):
         super().__init__()
         self.num_heads = shape.num_heads
         self.layer = layer  # which part of a cache is this block's
-        self.qkv = nn.Linear(shape.model_dim, 3 * shape.model_dim, bias=False)
-        self.out = nn.Linear(shape.model_dim, shape.model_dim, bias=False)
+        self.qkv = Linear(shape.model_dim, 3 * shape.model_dim)
+        self.out = Linear(shape.model_dim, shape.model_dim)
         self.qk_norm = QueryKeyNorm(shape.head_dim, NORM_EPSILON) if shape.qk_norm else None
 
     def forward(self, x_BTD: Tensor, cos_TR: Tensor, sin_TR: Tensor, cache: KeyValueCache | None) -> Tensor:

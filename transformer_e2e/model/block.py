@@ -8,12 +8,14 @@ https://arxiv.org/abs/2002.04745.
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transformer_e2e.model.attention import CausalSelfAttention
 from transformer_e2e.model.cache import KeyValueCache
 from transformer_e2e.model.dropout import dropout
+from transformer_e2e.model.linear import Linear
 from transformer_e2e.model.shape import NORM_EPSILON, ModelShape
 
 
@@ -22,13 +24,21 @@ class GatedMLP(nn.Module):
 
     def __init__(self, model_dim: int, mlp_dim: int) -> None:
         super().__init__()
-        self.gate_up = nn.Linear(model_dim, 2 * mlp_dim, bias=False)
-        self.down = nn.Linear(mlp_dim, model_dim, bias=False)
+        self.gate_up = Linear(model_dim, 2 * mlp_dim)
+        self.down = Linear(mlp_dim, model_dim)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         gate_BTF, up_BTF = self.gate_up(x_BTD).chunk(2, dim=-1)
-        y_BTD: Tensor = self.down(F.silu(gate_BTF) * up_BTF)
+        y_BTD: Tensor = self.down(gated(gate_BTF, up_BTF))
         return y_BTD
+
+
+def gated(gate_BTF: Tensor, up_BTF: Tensor) -> Tensor:
+    """silu(gate) * up. The compiler takes one exponential a number for the backward pass of the second
+    form, and two for that of F.silu."""
+    if torch.compiler.is_compiling():
+        return gate_BTF * torch.sigmoid(gate_BTF) * up_BTF
+    return F.silu(gate_BTF) * up_BTF
 
 
 class Block(nn.Module):

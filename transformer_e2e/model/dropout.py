@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+LOWEST = -(1 << 63)
 LEVELS = 1 << 16  # the drop probability is rounded to a multiple of 1 / LEVELS
 
 
@@ -19,7 +20,13 @@ def dropout(x: Tensor, probability: float, training: bool) -> Tensor:
     dropped = min(round(probability * LEVELS), LEVELS - 1)
     if not training or dropped == 0:
         return x
-    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device).random_(-(1 << 63), None)
-    level = words.view(torch.int16)[: x.numel()].view(x.shape)
+    level = random_words(-(-x.numel() // 4), x.device).view(torch.int16)[: x.numel()].view(x.shape)
     kept = level >= dropped - LEVELS // 2
     return x * (kept.to(x.dtype) * (LEVELS / (LEVELS - dropped)))
+
+
+def random_words(count: int, device: torch.device) -> Tensor:
+    """64 random bits each, as int64 numbers."""
+    if torch.compiler.is_compiling():  # it knows no random_; these are the same bits
+        return torch.randint(LOWEST, -(LOWEST + 1), (count,), dtype=torch.int64, device=device) ^ LOWEST
+    return torch.empty(count, dtype=torch.int64, device=device).random_(LOWEST, None)

@@ -15,9 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from transformer_e2e.model.linear import turned
+
 IGNORED = -100  # a target that is not counted
 # Logits held at a time. On a CPU a chunk should stay near the cache; a GPU wants few, large kernels.
-CHUNK_ELEMENTS = {"cpu": 1 << 21}
+CHUNK_ELEMENTS = {"cpu": 1 << 22}
 CHUNK_ELEMENTS_ELSEWHERE = 1 << 27
 
 
@@ -57,17 +59,25 @@ class TiedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
         kind = product_type(x_ND)
-        rows_ND, columns_VD = x_ND.to(kind), weight_VD.to(kind)
+        rows_ND, low_weight_VD = x_ND.to(kind), weight_VD.to(kind)
+        weight_DV = low_weight_VD.T.contiguous()
         nats = torch.zeros((), device=x_ND.device)
-        x_grads = []
-        weight_grad_VD = torch.zeros_like(weight_VD, dtype=torch.float32)
+        x_grads, missing = [], []
+        weight_grad_DV = torch.zeros_like(weight_DV, dtype=torch.float32)
         with torch.autocast(x_ND.device.type, enabled=False):
             for x_CD, targets_C in chunks(rows_ND, targets_N, weight_VD.shape[0]):
-                chunk_nats, x_grad_CD, product_VD = chunk_gradients(x_CD, columns_VD, targets_C)
+                chunk_nats, x_grad_CD, product_DV, missing_C1 = chunk_gradients(
+                    x_CD, low_weight_VD, weight_DV, targets_C
+                )
                 nats += chunk_nats
+                weight_grad_DV += product_DV
                 x_grads.append(x_grad_CD)
-                weight_grad_VD += product_VD
-        ctx.save_for_backward(torch.cat(x_grads).to(x_ND.dtype), weight_grad_VD.to(weight_VD.dtype))
+                missing.append(missing_C1)
+        targets_N = targets_N.clamp(min=0)
+        missing_N1 = torch.cat(missing)
+        x_grad_ND = torch.cat(x_grads) - missing_N1 * low_weight_VD[targets_N]
+        weight_grad_VD = weight_grad_DV.T.contiguous().index_add_(0, targets_N, rows_ND * -missing_N1)
+        ctx.save_for_backward(x_grad_ND.to(x_ND.dtype), weight_grad_VD.to(weight_VD.dtype))
         return nats
 
     @staticmethod
@@ -76,26 +86,38 @@ class TiedCrossEntropy(torch.autograd.Function):
         return x_grad_ND * grads[0], weight_grad_VD * grads[0], None
 
 
-def chunk_gradients(x_CD: Tensor, weight_VD: Tensor, targets_C: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(summed nats, d nats / d x, d nats / d weight) of a few rows.
+def chunk_gradients(
+    x_CD: Tensor, weight_VD: Tensor, weight_DV: Tensor, targets_C: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of a few rows: summed nats; d nats / d x_CD and d nats / d weight_DV, both without the targets' own
+    terms; and 1 - p(target), by which those terms are to be multiplied.
 
     exp(logits) is never divided by its row sum: the two products are scaled by 1 / sum instead, which
-    are C x D numbers and not C x V.
+    are C x D numbers and not C x V. Leaving the target out keeps its small 1 - p exact in bf16.
     """
     counted_C1 = (targets_C != IGNORED).unsqueeze(1)
     index_C1 = targets_C.clamp(min=0).unsqueeze(1)
-    exp_CV = (x_CD @ weight_VD.T).float()
-    exp_CV -= exp_CV.amax(1, keepdim=True)
-    target_C1 = exp_CV.gather(1, index_C1)
-    exp_CV.exp_()
-    sum_C1 = exp_CV.sum(1, keepdim=True)
+    logits_CV = x_CD @ weight_DV
+    top_C1 = logits_CV.amax(1, keepdim=True).float()
+    target_C1 = logits_CV.gather(1, index_C1).float() - top_C1
+    others_CV, others_C1 = exponentials(logits_CV, top_C1, index_C1)
+    sum_C1 = others_C1 + target_C1.exp()
     nats = ((sum_C1.log() - target_C1) * counted_C1).sum()
-    exp_CV.scatter_(1, index_C1, target_C1.exp() - sum_C1)
-    slope_CV = exp_CV.to(x_CD.dtype)
     scale_C1 = counted_C1 / sum_C1
-    x_grad_CD = (slope_CV @ weight_VD) * scale_C1
-    weight_grad_VD = slope_CV.T @ (x_CD * scale_C1).to(x_CD.dtype)
-    return nats, x_grad_CD, weight_grad_VD
+    x_grad_CD = (others_CV @ weight_VD) * scale_C1
+    weight_grad_DV = turned((x_CD * scale_C1).to(x_CD.dtype)) @ others_CV
+    return nats, x_grad_CD, weight_grad_DV, others_C1 * scale_C1
+
+
+def exponentials(logits_CV: Tensor, top_C1: Tensor, index_C1: Tensor) -> tuple[Tensor, Tensor]:
+    """(exp(logits - top) but 0 at the index, in the type of the logits; its sum over each row in fp32)."""
+    if torch.compiler.is_compiling():  # one pass, and no scatter, around which the compiler copies all
+        column_V = torch.arange(logits_CV.shape[1], dtype=torch.int32, device=logits_CV.device)
+        exp_CV = torch.where(column_V == index_C1.int(), 0.0, (logits_CV.float() - top_C1).exp())
+        exp_CV = exp_CV.to(logits_CV.dtype)
+        return exp_CV, exp_CV.float().sum(1, keepdim=True)
+    exp_CV = (logits_CV - top_C1).exp_().scatter_(1, index_C1, 0.0)  # fp32, as top is
+    return exp_CV.to(logits_CV.dtype), exp_CV.sum(1, keepdim=True)
 
 
 def chunks(x_ND: Tensor, targets_N: Tensor, vocab_size: int) -> list[tuple[Tensor, Tensor]]:

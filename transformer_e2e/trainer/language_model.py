@@ -20,6 +20,7 @@ from transformer_e2e.runs.journal import read_journal
 from transformer_e2e.runs.outcome import Outcome
 from transformer_e2e.runs.spec import Result
 from transformer_e2e.runs.trial import Trial
+from transformer_e2e.trainer.compiled import check_compiler, share_compiled_code
 from transformer_e2e.trainer.device import (
     precision_advice,
     prepare_process,
@@ -38,11 +39,13 @@ SETTINGS_FILE = "settings.json"
 
 
 def check_inputs(settings: Settings, place: Place | None = None) -> None:
-    """Raise ConfigError or DataError for what would fail at the start: device, text, tokenizer, sizes.
+    """Raise ConfigError or DataError for what would fail at the start: device, compiler, text, sizes.
 
     Builds and caches the tokens, which the training then maps.
     """
-    resolve_device(settings.run.device, place)
+    device = resolve_device(settings.run.device, place)
+    if settings.train.compile:
+        check_compiler(device)
     prepare(settings.data, Path(settings.run.cache_dir))
 
 
@@ -63,6 +66,7 @@ def train_language_model(
     """
     place = place or Place()
     device = resolve_device(settings.run.device, place)
+    share_compiled_code(Path(settings.run.cache_dir))
     data = prepare(settings.data, Path(settings.run.cache_dir))
     prepare_process(threads_each(settings.train.threads, place.size))
     marks = data_yardsticks(data) if place.is_main else {}

@@ -10,6 +10,7 @@ import torch
 from transformer_e2e.config.settings import TrainSettings
 from transformer_e2e.model.decoder import Decoder
 from transformer_e2e.model.shape import ModelShape
+from transformer_e2e.trainer.compiled import Loss, compiled_loss
 from transformer_e2e.trainer.generators import seed_all
 from transformer_e2e.trainer.optimizer import make_optimizer
 from transformer_e2e.trainer.world import World
@@ -21,6 +22,7 @@ class TrainState:
 
     model: Decoder
     optimizer: torch.optim.Optimizer
+    loss: Loss  # of the model: the method itself or its compiled form
     step: int = 0  # optimizer steps taken; also the position in the data
     best_loss: float = math.inf  # lowest evaluation loss so far [nats/token]
     evals_since_best: int = 0
@@ -51,4 +53,5 @@ def new_state(
     """
     seed_all(settings.seed)
     model = Decoder(shape).to(device)
-    return TrainState(model, make_optimizer(model, settings), world=world or World.alone())
+    loss = compiled_loss(model) if settings.compile else model.loss
+    return TrainState(model, make_optimizer(model, settings), loss, world=world or World.alone())

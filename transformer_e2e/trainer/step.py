@@ -64,7 +64,7 @@ def take_step(
         tokens = whole_BT1[:, 1:].size * settings.gradient_accumulation  # of the step, over all ranks
         ids_BT1 = to_device(whole_BT1[piece.first : piece.end], state.device)
         with products_in(settings.precision, state.device):
-            loss = state.model.loss(ids_BT1[:, :-1], ids_BT1[:, 1:])
+            loss = state.loss(ids_BT1[:, :-1], ids_BT1[:, 1:])
         (loss / tokens).backward()
         nats = nats + loss.detach()
     if before is not None and world.agree(stopped):
