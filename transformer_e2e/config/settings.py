@@ -188,8 +188,8 @@ class Settings:
             )
         if train.compile and self.run.gradient_checkpointing:
             found.append(
-                "--compile and --gradient_checkpointing exclude each other: compiled code for computing blocks "
-                "again can differ in the last bits, and gradient_checkpointing must not; leave one of them out"
+                "--compile and --gradient_checkpointing exclude each other: compiled, blocks computed again "
+                "may differ in the last bits, which no setting outside the run ID must change; leave one out"
             )
         return found
 

@@ -11,6 +11,7 @@ import shutil
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ CACHE = "compiled"  # folder below cache_dir
 Loss = Callable[[Tensor, Tensor], Tensor]  # (ids_BT, targets_BT) -> summed nats, as Decoder.loss
 
 # Random numbers are torch's own, as in the plain model: the generators of a checkpoint cover them.
-OPTIONS = {"fallback_random": True}
+OPTIONS: dict[str, Any] = {"fallback_random": True}
 
 
 def compiled_loss(model: Decoder) -> Loss:
