@@ -14,6 +14,7 @@ MODULES = (
     "transformer_e2e.scripts.train",
     "transformer_e2e.scripts.generate",
     "transformer_e2e.scripts.sweep",
+    "transformer_e2e.scripts.plot",
     "transformer_e2e.server",
     "benchmarks.train_speed",
     "benchmarks.search_quality",

@@ -94,6 +94,8 @@ def next_steps(sweep: str, artifact: str | None, root: Path | None) -> list[str]
         lines.append(
             f"  python -m transformer_e2e.scripts.generate --artifact {artifact} --prompt 'Return a list'"
         )
+    where = f" --root {root}" if root is not None and root != Path("wandb_server") else ""
+    lines.append(f"  python -m transformer_e2e.scripts.plot {sweep}{where}   # draw its pictures again")
     lines += [continue_line(sweep, root), *bare_wandb(sweep, root)]
     return lines
 
