@@ -135,6 +135,15 @@ def test_without_wandb_the_checkpoint_tells_the_hyperparameters_and_that_is_said
     assert not Path("wandb_server").exists()
 
 
+def test_a_run_that_was_synced_after_an_offline_training_is_found(
+    run: Run, trained: Workplace, copy: Path
+) -> None:
+    (path,) = (copy / "completion_tracking").iterdir()
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "wandb_run": record["wandb_run"].removeprefix("local")}))
+    assert f"hyperparameters: W&B {record['wandb_run']}" in run(*TEXTS, root=copy)[2]
+
+
 def test_what_wandb_and_the_checkpoint_say_differently_is_named(
     run: Run, trained: Workplace, shared_server: ServerProcess
 ) -> None:

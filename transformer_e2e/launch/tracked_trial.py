@@ -69,7 +69,10 @@ class Tracker:
         UserError for several trials, all listed.
         """
         self.connect()
-        entity, project = (run.split("/")[:2]) if run else (self.entity, self.project)
+        entity, project = self.entity, self.project
+        if run:
+            # A run that was recorded offline names no entity; it is found once it was synced.
+            entity, project = run.split("/")[0] or entity, run.split("/")[1]
         runs = self.runs_of(prefix, entity=entity, project=project)
         if not runs:
             return None
