@@ -75,7 +75,8 @@ def test_a_sweep_of_transformers_ends_with_table_pictures_sample_and_yardsticks(
     assert f"best model: {best['metrics']['best/eval/bits_per_byte']:.3f}" in command.output
     assert all(name in command.output for name in ("gzip -9", "bigram", "xz -9 of the validation text after"))
     pictures = command.folder / "plots" / command.sweep().rpartition("/")[2]
-    assert {path.name for path in pictures.iterdir()} == {"curves.png", "settings.png", "parallel.png"}
+    drawn = {"curves.png", "progress.png", "settings.png", "parallel.png"}
+    assert {path.name for path in pictures.iterdir()} == drawn | {"index.html"}
     assert not command.processes()
     caches = {".pytest_cache", ".mypy_cache", ".ruff_cache"}  # of this test run
     assert {path.name for path in REPOSITORY.iterdir()} - before <= caches  # no wandb/, no logs/
