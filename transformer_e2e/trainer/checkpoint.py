@@ -23,11 +23,10 @@ from torch import Tensor
 from transformer_e2e.errors import CheckpointError
 from transformer_e2e.model.files import (
     WEIGHTS,
-    cpu_tensors,
     read_shape,
     read_tensors,
     require_same_tensors,
-    save_weights,
+    save_shape,
 )
 from transformer_e2e.model.shape import ModelShape
 from transformer_e2e.runs.manifest import file_digest
@@ -37,6 +36,7 @@ from transformer_e2e.trainer.device import threads_each
 from transformer_e2e.trainer.generators import Generators
 from transformer_e2e.trainer.optimizer import fresh_state, named_state, set_named_state
 from transformer_e2e.trainer.state import TrainState
+from transformer_e2e.trainer.tensor_file import TensorFile
 
 OPTIMIZER = "optimizer.safetensors"
 RNG = "rng.safetensors"
@@ -71,16 +71,20 @@ def view_of(state: TrainState, next_batch: NextBatch | None = None) -> Saved:
     )
 
 
-def write_saved(saved: Saved, directory: Path) -> dict[str, str]:
+def write_saved(saved: Saved, weights: TensorFile, optimizer: TensorFile, directory: Path) -> dict[str, str]:
     """Write everything a new process needs to go on as if it had never stopped.
 
-    `directory` exists, is empty, and is read by nobody yet. Returns the SHA-256 of the files that the
-    certificate covers, by name: each byte of them is hashed once, for the certificate and whoever asks.
+    `weights` and `optimizer` hold the tensors; those of `saved` are not looked at, they may have changed
+    since. `directory` exists, is empty, and is read by nobody yet. Returns the SHA-256 of the files that
+    the certificate covers, by name: each byte of them is hashed once, for the certificate and whoever asks.
     """
-    save_weights(saved.weights, saved.shape, directory)
-    save_file(cpu_tensors(saved.optimizer), directory / OPTIMIZER)
+    save_shape(saved.shape, directory)
     save_file(saved.generators.tensors, directory / RNG)
-    digests = {name: file_digest(directory / name) for name in (WEIGHTS, OPTIMIZER, RNG)}
+    digests = {
+        WEIGHTS: weights.write(directory / WEIGHTS),
+        OPTIMIZER: optimizer.write(directory / OPTIMIZER),
+        RNG: file_digest(directory / RNG),
+    }
     document = {
         "format": FORMAT,
         "progress": saved.progress,
@@ -93,7 +97,11 @@ def write_saved(saved: Saved, directory: Path) -> dict[str, str]:
 
 def write_state(state: TrainState, directory: Path, next_batch: NextBatch | None = None) -> None:
     """`write_saved` of the state now. The certificate covers the next batch if `next_batch` is given."""
-    write_saved(view_of(state, next_batch), directory)
+    saved = view_of(state, next_batch)
+    weights, optimizer = TensorFile(saved.weights), TensorFile(saved.optimizer)
+    weights.take(saved.weights)
+    optimizer.take(saved.optimizer)
+    write_saved(saved, weights, optimizer, directory)
 
 
 def read_state(state: TrainState, directory: Path, next_batch: NextBatch | None = None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from transformer_e2e.runs.trial import Trial
-from transformer_e2e.trainer.checkpoint import NextBatch, Saved, view_of, write_saved
+from transformer_e2e.trainer.checkpoint import NextBatch, view_of
 from transformer_e2e.trainer.snapshot import Snapshot
 from transformer_e2e.trainer.state import TrainState
 
@@ -35,11 +35,10 @@ class Saver:
         if self.position() == self.saved or not self.state.world.is_main:
             return
         self.trial.settle()  # the copy is being written until then
-        present = view_of(self.state, self.following)
+        self.snapshot.take(view_of(self.state, self.following))
         save = self.trial.save if last else self.trial.save_later
-        kept = present if last else self.snapshot.take(present)
         save(
-            lambda directory: self.fill(kept, directory),
+            self.fill,
             step=self.state.step,
             best=best,
             metric=self.state.best_loss if best else None,
@@ -47,7 +46,7 @@ class Saver:
         )
         self.saved = self.position()
 
-    def fill(self, kept: Saved, directory: Path) -> dict[str, str]:
-        digests = write_saved(kept, directory)
+    def fill(self, directory: Path) -> dict[str, str]:
+        digests = self.snapshot.write(directory)
         self.extra_files(directory)
         return digests

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from transformer_e2e.trainer.checkpoint import Saved
+from transformer_e2e.trainer.checkpoint import Saved, write_saved
+from transformer_e2e.trainer.tensor_file import TensorFile
 
 
 class Snapshot:
@@ -18,26 +17,23 @@ class Snapshot:
     """
 
     def __init__(self) -> None:
-        self._room: dict[str, Tensor] = {}
+        self._saved: Saved | None = None
+        self._weights = self._optimizer = TensorFile({})
 
-    def take(self, present: Saved) -> Saved:
-        """`present`, but with tensors in the room, on the CPU; the copy before is overwritten."""
-        copy = replace(
-            present,
-            weights=self._copied("weights", present.weights),
-            optimizer=self._copied("optimizer", present.optimizer),
-        )
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()  # copies from a GPU were only begun
-        return copy
+    def take(self, present: Saved) -> None:
+        """Copy `present`, over the copy before."""
+        self._weights = _copied(present.weights, self._weights)
+        self._optimizer = _copied(present.optimizer, self._optimizer)
+        self._saved = present
 
-    def _copied(self, part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        copies = {}
-        for name, tensor in tensors.items():
-            key = f"{part}/{name}"
-            room = self._room.get(key)
-            if room is None or room.shape != tensor.shape or room.dtype != tensor.dtype:
-                room = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda)
-                self._room[key] = room
-            copies[name] = room.copy_(tensor.detach(), non_blocking=True)
-        return copies
+    def write(self, directory: Path) -> dict[str, str]:
+        """`write_saved` of what was taken."""
+        assert self._saved is not None
+        return write_saved(self._saved, self._weights, self._optimizer, directory)
+
+
+def _copied(tensors: dict[str, Tensor], room: TensorFile) -> TensorFile:
+    if not room.fits(tensors):
+        room = TensorFile(tensors)
+    room.take(tensors)
+    return room
