@@ -17,7 +17,7 @@ import json, sys
 from pathlib import Path
 from transformer_e2e.runs.manifest import digests
 from transformer_e2e.runs.tracker_artifacts import download
-print(json.dumps(digests(download(sys.argv[1], Path(sys.argv[2])))))
+print(json.dumps(digests(download(sys.argv[1], Path(sys.argv[2])).directory)))
 """
 
 
@@ -64,6 +64,8 @@ def test_the_uploaded_files_are_the_ones_recorded(trials: Trials, tmp_path: Path
     back = str(tmp_path / "back")
     printed = run_client(trials.server, FETCH, record.artifact, back, PYTHONPATH=str(REPOSITORY))
     assert json.loads(printed.strip().splitlines()[-1]) == record.digests
+    # W&B's client keeps no copy of its own, neither staged nor cached; logs and checksums remain.
+    assert not [path for path in trials.server.home.rglob("*") if path.stat().st_size >= 300_000]
 
 
 def test_a_completed_trial_is_skipped_even_without_a_server(trials: Trials) -> None:

@@ -34,6 +34,8 @@ def test_the_search_keys_of_a_config_become_a_sweep_of_its_settings(
     )
 
     assert done.returncode == 0, done.stdout
+    assert "more machines can join" in done.stdout.split("trial ")[0]  # said while there is work to share
+    assert "wandb agent --forward-signals local/keys/" in done.stdout
     records = [json.loads(path.read_text()) for path in tmp_path.glob("model_checkpoints/*/*_completed.json")]
     assert {record["counted"]["model_dim"] for record in records} == {8, 16}
     assert {record["counted"]["max_steps"] for record in records} == {2}  # the flag is for every trial

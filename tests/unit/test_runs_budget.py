@@ -202,6 +202,18 @@ def test_a_first_checkpoint_of_unknown_size_is_refused_before_it_is_published(tm
     assert [path.name for path in (tmp_path / "own").iterdir()] == [".lock"]
 
 
+def test_a_first_checkpoint_is_taken_to_be_as_large_as_the_largest_in_the_folder(tmp_path: Path) -> None:
+    for name in ("own", "copied"):
+        trial(tmp_path, name, 1)
+    over(tmp_path, "copied", Status.UPLOADED, Ending.FINISHED)
+    limit = used(tmp_path) + WEIGHTS // 2
+    with holding(tmp_path / "own"), DiskBudget(tmp_path, "own", limit=10**9, say=quiet).room(WEIGHTS, False):
+        pass
+    trial(tmp_path, "second")
+    with holding(tmp_path / "second"), DiskBudget(tmp_path, "second", limit=limit, say=quiet).room(0, True):
+        assert steps_of(tmp_path, "copied") == []  # before a byte of it is written
+
+
 def test_what_a_living_process_is_about_to_write_counts_and_a_dead_ones_does_not(tmp_path: Path) -> None:
     trial(tmp_path, "own", 1)
     trial(tmp_path, "writer", 1)

@@ -106,6 +106,17 @@ def continue_line(sweep: str, root: Path | None) -> str:
     return f"  python -m transformer_e2e.scripts.sweep --sweep {sweep}{where}   # go on, or see this again"
 
 
+def join_line(sweep: str, url: str | None, root: Path) -> str:
+    """How others can work on a running sweep. `url`: of the embedded server; None with another W&B."""
+    agent = f"wandb agent --forward-signals {sweep}"
+    if url is None:
+        return f"more machines can join (same repository, same W&B): {agent}"
+    return (
+        f"more terminals of this machine can join, here: "
+        f"WANDB_BASE_URL={url} WANDB_API_KEY=$(cat {root / 'api_key'}) {agent}"
+    )
+
+
 def bare_wandb(sweep: str, root: Path | None) -> list[str]:
     """How to use W&B's own commands on this sweep."""
     if root is None:

@@ -95,6 +95,7 @@ def run_sweep(order: SweepOrder) -> int:
         sweep = _create(order, spec, say) if spec is not None else _existing(order, say)
         root = order.root if server else None
         say(f"sweep {sweep.path}" + (f"  {sweep.path.url}" if sweep.path.url else ""))
+        say(report.join_line(str(sweep.path), server.url if server else None, order.root))
         try:
             lost = 0 if interrupts.count else _work(order, sweep, server, interrupts)
         finally:

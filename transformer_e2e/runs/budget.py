@@ -23,7 +23,7 @@ from transformer_e2e.runs.identity import COMPLETION_DIR
 from transformer_e2e.runs.lock import is_held
 from transformer_e2e.runs.spare import Kind, Spare, drop, find_spares
 
-_LOCK_NAME = ".budget"  # holds the limit last given, for `list`
+_NOTE_NAME = ".budget"  # the limit last given and the largest checkpoint [bytes]; its lock is the folder's
 _RESERVED_NAME = f"{STAGING_PREFIX}reserved"  # in a trial's directory: bytes that it is about to write
 _SHOWN = 5
 
@@ -44,11 +44,16 @@ class DiskBudget:
     def room(self, needed: int, best: bool) -> Iterator[Callable[[int], None]]:
         """`needed` bytes are set aside for the length of the block; the block tells how many it wrote.
 
+        0: unknown; as many as the largest checkpoint of this folder are set aside then, if there is room.
         `best`: the checkpoint to be written replaces the trial's best. Raises BudgetSpent, here or when the
         block tells of more than was set aside; nothing has been deleted then that would have helped in vain.
         """
         reserved = needed
-        self._reserve(needed, best)
+        if needed:
+            self._reserve(needed, best)
+        else:
+            with contextlib.suppress(BudgetSpent):
+                self._reserve(_largest(self._root), best)
 
         def settle(written: int) -> None:
             if written > reserved:
@@ -60,7 +65,8 @@ class DiskBudget:
             self._reservation.unlink(missing_ok=True)
 
     def _reserve(self, needed: int, best: bool) -> None:
-        with _locked(self._root, self._limit):
+        with _locked(self._root) as note:
+            note.write_text(json.dumps({"bytes": self._limit, "largest": max(needed, _largest(self._root))}))
             self._make_room(needed, best)
             self._reservation.write_text(str(needed))
 
@@ -136,10 +142,20 @@ def holdings(root: Path) -> dict[str, int]:
 
 def last_limit(root: Path) -> int | None:
     """The `--disk_budget` in bytes that was last given for this folder; None: there is none."""
+    return _noted(root).get("bytes")
+
+
+def _largest(root: Path) -> int:
+    """Bytes of the largest checkpoint that was written here under a budget; 0: none was."""
+    return _noted(root).get("largest", 0)
+
+
+def _noted(root: Path) -> dict[str, int]:
     try:
-        return int(json.loads((root / _LOCK_NAME).read_text())["bytes"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        content = json.loads((root / _NOTE_NAME).read_text())
+        return {name: int(value) for name, value in content.items()}
+    except (OSError, ValueError, TypeError, AttributeError):  # none, or a kill tore it
+        return {}
 
 
 def _biggest(root: Path, *, own: str) -> list[str]:
@@ -189,14 +205,12 @@ def _reserved(directory: Path) -> int:
 
 
 @contextmanager
-def _locked(root: Path, limit: int) -> Iterator[None]:
-    """One process at a time; the kernel opens the lock when its holder dies."""
-    descriptor = os.open(root / _LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
+def _locked(root: Path) -> Iterator[Path]:
+    """The note about the folder, for one process at a time; the kernel frees it when its holder dies."""
+    path = root / _NOTE_NAME
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        with contextlib.suppress(OSError):  # only for `list`
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps({"bytes": limit}).encode(), 0)
-        yield
+        yield path
     finally:
         os.close(descriptor)
