@@ -1,6 +1,8 @@
 """What checkpoints cost a training: the same steps with and without them, in turn.
 
-The real loop, trial and checkpoint store, on this disk; no W&B. Random token ids stand for the text.
+The real loop, trial and checkpoint store, on this disk; no W&B. Random token ids stand for the text. The
+time with checkpoints ends when the last one is complete, the time without at the last step. Beside them:
+a save that training waits for.
 
 Example: python -m benchmarks.checkpoint_cost --steps 200 --interval 20 --rounds 5
 """
@@ -11,12 +13,16 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from transformer_e2e.config.settings import TrainSettings
     from transformer_e2e.runs.live_trial import LiveTrial
+    from transformer_e2e.trainer.state import TrainState
+    from transformer_e2e.trainer.step import Batches
 
 
 class NoSession:
@@ -26,6 +32,15 @@ class NoSession:
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_, **__: None
+
+
+@dataclass(frozen=True)
+class Case:
+    """A training that has not begun."""
+
+    settings: TrainSettings
+    state: TrainState
+    batches: Batches
 
 
 @dataclass(frozen=True)
@@ -39,18 +54,24 @@ def main() -> None:
     from transformer_e2e.trainer.device import prepare_process
 
     threads = prepare_process(arguments.threads)
-    print(f"{threads} threads, {arguments.steps} steps, a checkpoint every {arguments.interval}", flush=True)
-    measure(arguments, interval=0, steps=10)
+    measure(arguments, interval=0, steps=10)  # memory and libraries are warm afterwards
+    save = synchronous_save(arguments)
     found: dict[str, list[Cost]] = {"without": [], "with": []}
     for _ in range(arguments.rounds):
         for name, interval in (("without", 0), ("with", arguments.interval)):
-            found[name].append(measure(arguments, interval=interval, steps=arguments.steps))
-            cost = found[name][-1]
-            print(f"{name:8} {cost.wall:7.2f} s wall {cost.cpu:7.2f} s CPU", flush=True)
-    median = {name: statistics.median(cost.wall for cost in costs) for name, costs in found.items()}
+            cost = measure(arguments, interval=interval, steps=arguments.steps)
+            found[name].append(cost)
+            print(f"{name:8} {cost.wall:8.3f} s   {cost.cpu:8.3f} s of CPU", flush=True)
+    wall = {name: statistics.median(cost.wall for cost in costs) for name, costs in found.items()}
+    cpu = {name: statistics.median(cost.cpu for cost in costs) for name, costs in found.items()}
+    saves = -(-arguments.steps // arguments.interval)
     print(
-        f"median   {median['without']:.2f} s without, {median['with']:.2f} s with: ratio "
-        f"{median['with'] / median['without']:.4f}"
+        f"{threads} threads, {arguments.steps} steps, a checkpoint every {arguments.interval}; medians of "
+        f"{arguments.rounds} rounds: {wall['without']:.3f} s without, {wall['with']:.3f} s with, ratio "
+        f"{wall['with'] / wall['without']:.4f}; a checkpoint costs "
+        f"{1e3 * (wall['with'] - wall['without']) / saves:.0f} ms "
+        f"({1e3 * (cpu['with'] - cpu['without']) / saves:.0f} ms of CPU), one that training waits for "
+        f"{1e3 * save.wall:.0f} ms ({1e3 * save.cpu:.0f} ms of CPU)"
     )
 
 
@@ -70,54 +91,100 @@ def parser() -> argparse.ArgumentParser:
     }
     for name, (default, text) in numbers.items():
         built.add_argument(f"--{name}", type=int, default=default, help=f"{text} (default {default})")
-    built.add_argument("--directory", help="where checkpoints are written (default: a temporary directory)")
+    built.add_argument("--optimizer", default="adamw", help="adamw or muon, as in training (default adamw)")
+    built.add_argument("--directory", help="where checkpoints are written (default: the temporary folder)")
     return built
 
 
-def measure(arguments: argparse.Namespace, *, interval: int, steps: int) -> Cost:
+def new_case(arguments: argparse.Namespace, steps: int) -> Case:
     import numpy as np
     import torch
 
     from transformer_e2e.config.settings import ModelSettings, TrainSettings
     from transformer_e2e.model.shape import ModelShape
     from transformer_e2e.trainer.device import multiplies_bf16
-    from transformer_e2e.trainer.loop import train
     from transformer_e2e.trainer.state import new_state
 
     device = torch.device("cpu")
-    values = vars(arguments)
-    sizes = {name: values[name] for name in asdict(ModelSettings()) if name in values}
+    sizes = {name: value for name, value in vars(arguments).items() if name in asdict(ModelSettings())}
     settings = TrainSettings(
         batch_size=arguments.batch_size,
         max_steps=steps,
         eval_interval=steps,
+        optimizer=arguments.optimizer,
         precision="bf16" if multiplies_bf16(device) else "fp32",
     )
     shape = ModelShape.of(ModelSettings(**sizes), arguments.vocab_size, arguments.context_window)
-    state = new_state(shape, settings, device)
     size = (arguments.batch_size, arguments.context_window + 1)
-    ended: list[tuple[float, float]] = []
+    return Case(
+        settings,
+        new_state(shape, settings, device),
+        lambda index: np.random.default_rng(index).integers(0, shape.vocab_size, size),
+    )
+
+
+def measure(arguments: argparse.Namespace, *, interval: int, steps: int) -> Cost:
+    """One training with a checkpoint every `interval` steps, or (0) up to its last step without any."""
+    from transformer_e2e.trainer.loop import train
+
+    case, stop = new_case(arguments, steps), Stopwatch()
 
     def progress(now: Any) -> None:
         if now.step == steps:
-            ended.append((time.perf_counter(), time.process_time()))
+            stop.lap()
 
     with tempfile.TemporaryDirectory(dir=arguments.directory) as folder:
         trial = live_trial(Path(folder))
-        wall, cpu = time.perf_counter(), time.process_time()
+        stop.begin()
         train(
-            state,
-            lambda index: np.random.default_rng(index).integers(0, shape.vocab_size, size),
-            lambda model, whole: {"eval/loss": float(state.step)},
+            case.state,
+            case.batches,
+            lambda model, whole: {"eval/loss": 1.0},
             trial,
-            settings,
+            case.settings,
             log_interval=10,
             checkpoint_interval=interval,
             on_progress=progress,
         )
+        trial.settle()
         if interval:
-            ended.append((time.perf_counter(), time.process_time()))
-    return Cost(ended[-1][0] - wall, ended[-1][1] - cpu)
+            stop.lap()
+    return stop.cost
+
+
+def synchronous_save(arguments: argparse.Namespace, count: int = 5) -> Cost:
+    """The median of saves that are waited for, a step between two of them."""
+    from transformer_e2e.trainer.loop import next_batch
+    from transformer_e2e.trainer.saver import Saver
+    from transformer_e2e.trainer.step import take_step
+
+    case = new_case(arguments, steps=100)
+    costs = []
+    with tempfile.TemporaryDirectory(dir=arguments.directory) as folder:
+        following = next_batch(case.batches, case.settings)
+        saver = Saver(case.state, live_trial(Path(folder)), following, lambda _: None)
+        for _ in range(count):
+            take_step(case.state, case.batches, case.settings, lambda: False)
+            costs.append(timed(lambda: saver.save(best=False, required=True, last=True)))
+    return Cost(statistics.median(c.wall for c in costs), statistics.median(c.cpu for c in costs))
+
+
+def timed(work: Callable[[], object]) -> Cost:
+    stop = Stopwatch()
+    stop.begin()
+    work()
+    stop.lap()
+    return stop.cost
+
+
+class Stopwatch:
+    """Wall time and CPU time from `begin` to the last `lap`."""
+
+    def begin(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def lap(self) -> None:
+        self.cost = Cost(time.perf_counter() - self._wall, time.process_time() - self._cpu)
 
 
 def live_trial(directory: Path) -> LiveTrial:
