@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-# A tenth of a core that a computing thread wants, too. Measured on two busy cores: with 19, a save of 64 MB
-# (80 ms of CPU) takes over 2 s, and the next one has to wait for it.
-_NICE = 10
+# Above the process's own, so about a tenth of a core that a computing thread wants, too. Measured on two busy
+# cores: with 19, a save of 64 MB takes over 2 s, and the next one has to wait for it.
+_NICER = 10
+_NICEST = 19
 
 
 class SaveThread(Generic[T]):
@@ -63,4 +64,6 @@ class SaveThread(Generic[T]):
 def step_back() -> None:
     """Give the calling thread a low priority, where the system knows priorities of threads (Linux)."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        thread = threading.get_native_id()
+        own = os.getpriority(os.PRIO_PROCESS, thread)
+        os.setpriority(os.PRIO_PROCESS, thread, min(own + _NICER, _NICEST))
