@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -234,6 +235,19 @@ def test_what_a_living_process_is_about_to_write_counts_and_a_dead_ones_does_not
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     assert used(tmp_path) < holds + WEIGHTS
+
+
+def test_one_process_at_a_time_makes_room(tmp_path: Path) -> None:
+    trial(tmp_path, "own", 1)
+    with open(tmp_path / ".budget", "w") as note:
+        fcntl.flock(note, fcntl.LOCK_EX)  # as somebody who is making room
+        child = os.fork()
+        if child == 0:
+            make(tmp_path, 10**9)
+            os._exit(0)
+        time.sleep(0.5)
+        assert os.waitpid(child, os.WNOHANG) == (0, 0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def save_many(root: Path, name: str, limit: int) -> int:
