@@ -18,7 +18,7 @@ from tests.training import Workplace, offline
 
 pytestmark = pytest.mark.timeout(600)  # up to five processes at a time, each of which imports torch
 
-SAME = {"dropout": 0.0, "max_steps": 24, "eval_interval": 6}
+SAME = {"dropout": 0.0, "max_steps": 24, "eval_interval": 6, "learning_rate": 5e-3}
 TOLERANCE = 1e-5  # fp32: sums in another order
 
 HISTORY = """

@@ -22,6 +22,7 @@ from transformer_e2e.config.settings import TrainSettings
 from transformer_e2e.errors import CheckpointError
 from transformer_e2e.runs.outcome import Outcome
 from transformer_e2e.trainer.checkpoint import read_state, write_state
+from transformer_e2e.trainer.muon import newton_schulz
 from transformer_e2e.trainer.optimizer import fresh_state, named_state
 from transformer_e2e.trainer.state import TrainState, new_state
 from transformer_e2e.trainer.step import take_step
@@ -52,13 +53,12 @@ def polar(matrix: torch.Tensor) -> torch.Tensor:
     return u @ vh
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("size", [(24, 24), (16, 48), (48, 16)])
-def test_singular_values_come_near_one_and_the_vectors_stay(size):
-    from transformer_e2e.trainer.muon import newton_schulz
-
+def test_singular_values_come_near_one_and_the_vectors_stay(size, kind):
     torch.manual_seed(0)
     matrices = [torch.randn(size) * 10.0**power for power in (-6, 0, 3)]
-    for matrix, made in zip(matrices, newton_schulz(matrices).float(), strict=True):
+    for matrix, made in zip(matrices, newton_schulz(matrices, kind).float(), strict=True):
         assert made.shape == matrix.shape
         values = torch.linalg.svdvals(made)
         assert values.max() < 1.3 and values.median() > 0.6
@@ -67,9 +67,7 @@ def test_singular_values_come_near_one_and_the_vectors_stay(size):
 
 
 def test_a_matrix_of_zeros_stays_one():
-    from transformer_e2e.trainer.muon import newton_schulz
-
-    assert newton_schulz([torch.zeros(8, 8)]).eq(0).all()
+    assert newton_schulz([torch.zeros(8, 8)], torch.float32).eq(0).all()
 
 
 def test_each_map_in_a_stacked_matrix_moves_by_an_orthogonal_matrix_of_adamws_size():

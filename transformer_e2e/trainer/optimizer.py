@@ -27,7 +27,13 @@ def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Opt
         name: parameter for name, parameter in model.named_parameters() if is_hidden_matrix(name, parameter)
     }
     others = [parameter for name, parameter in model.named_parameters() if name not in matrices]
-    return Muon(matrices, adamw(others, settings), momentum=settings.momentum, decay=settings.weight_decay)
+    return Muon(
+        matrices,
+        adamw(others, settings),
+        momentum=settings.momentum,
+        decay=settings.weight_decay,
+        kind=torch.bfloat16 if settings.precision == "bf16" else torch.float32,
+    )
 
 
 def is_hidden_matrix(name: str, parameter: nn.Parameter) -> bool:
