@@ -26,6 +26,7 @@ class Contender:
     who: str  # ours | hf | product
     precision: str = "fp32"
     compile: bool = False
+    optimizer: str = "adamw"  # of ours; the Hugging Face Trainer's is AdamW, too
     device: str = "cpu"
     threads: int = 0  # 0: as torch finds
     pinned: bool = False  # each thread bound to a core
@@ -54,18 +55,17 @@ class Turns:
 
     def __init__(self, contender: Contender, wait_for_device: Callable[[], None]) -> None:
         self.contender, self.wait_for_device = contender, wait_for_device
-        self.born, self.done, self.began = time.perf_counter(), 0, 0.0
+        self.done, self.began, self.used = 0, time.perf_counter(), time.process_time()
 
     def step_done(self) -> None:
         self.done += 1
         if (self.done - WARM_UP) % self.contender.steps or self.done < WARM_UP:
             return
         self.wait_for_device()
-        now = time.perf_counter()
-        answer(seconds=now - (self.began or self.born))
+        answer(seconds=time.perf_counter() - self.began, cpu_seconds=time.process_time() - self.used)
         if self.done < self.contender.total_steps:
             sys.stdin.readline()
-        self.began = time.perf_counter()
+        self.began, self.used = time.perf_counter(), time.process_time()
 
 
 def answer(**content: Any) -> None:
@@ -134,6 +134,7 @@ def train_ours(contender: Contender) -> None:
         eval_interval=contender.total_steps,
         precision=contender.precision,
         compile=contender.compile,
+        optimizer=contender.optimizer,
     )
     shape = ModelShape.of(model, contender.vocab_size, contender.context_window)
     state = new_state(shape, settings, torch.device(contender.device))
@@ -158,14 +159,14 @@ def train_ours(contender: Contender) -> None:
 
 
 class NoTrial:
-    """Nothing of a training is kept."""
+    """A trial of which nothing is kept."""
 
     stop_requested = False
 
     def log(self, *_: Any, **__: Any) -> None:
         pass
 
-    save = log
+    save = save_later = settle = log
 
 
 def train_hf(contender: Contender) -> None:
@@ -181,6 +182,8 @@ def train_hf(contender: Contender) -> None:
         n_embd=contender.model_dim,
         n_layer=contender.num_layers,
         n_head=contender.num_heads,
+        bos_token_id=0,
+        eos_token_id=0,
         **dict.fromkeys(("embd_pdrop", "resid_pdrop", "attn_pdrop"), 0.0),
     )
     turns = Turns(contender, waiter(contender))

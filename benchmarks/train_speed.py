@@ -34,11 +34,17 @@ class Result:
     contender: Contender
     start: float = 0.0  # seconds of the warm-up, compilation and all
     seconds: list[float] = field(default_factory=list)  # of each turn
+    cpu_seconds: list[float] = field(default_factory=list)  # the same turns, summed over the threads
     operations: float = 0.0
 
     @property
     def tokens_per_second(self) -> float:
         return self.contender.tokens / statistics.median(self.seconds)
+
+    @property
+    def cpu_per_step(self) -> float:
+        """Milliseconds of all cores; what another process took away does not count."""
+        return 1e3 * statistics.median(self.cpu_seconds) / self.contender.steps
 
     @property
     def operations_per_second(self) -> float:
@@ -59,26 +65,29 @@ class Process:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.result.start = self.seconds()
+        self.result.start, _ = self.answered()
 
     def turn(self) -> None:
         assert self.process.stdin
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
-        self.result.seconds.append(self.seconds())
+        seconds, cpu_seconds = self.answered()
+        self.result.seconds.append(seconds)
+        self.result.cpu_seconds.append(cpu_seconds)
 
-    def seconds(self) -> float:
+    def answered(self) -> tuple[float, float]:
+        """(seconds, seconds of CPU) of the warm-up or of a turn."""
         assert self.process.stdout
         for line in self.process.stdout:
             if line.startswith('{"seconds"'):
                 content = json.loads(line)
                 self.result.operations = content.get("operations", 0.0)
-                return float(content["seconds"])
+                return float(content["seconds"]), float(content.get("cpu_seconds", 0.0))
         raise SystemExit(f"{self.result.contender.name} ended early; its messages are above")
 
 
 def environment(contender: Contender) -> dict[str, str]:
-    found = dict(os.environ) | {"PYTHONWARNINGS": "ignore", "HF_HUB_OFFLINE": "1"}
+    found = dict(os.environ) | {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
     if contender.pinned:
         found["GOMP_CPU_AFFINITY"] = " ".join(map(str, sorted(os.sched_getaffinity(0))))
     return found
@@ -156,6 +165,7 @@ def on_cpu(common: Contender) -> list[Contender]:
         one("ours, bf16", "ours", precision="bf16"),
         one("ours, fp32, --compile", "ours", compile=True),
         one("ours, bf16, --compile", "ours", precision="bf16", compile=True),
+        one("ours, bf16, --compile, muon", "ours", precision="bf16", compile=True, optimizer="muon"),
     ]
 
 
@@ -188,10 +198,13 @@ def table(results: list[Result]) -> str:
     best = max(
         (result.tokens_per_second for result in rows if result.contender.who == "hf"), default=float("nan")
     )
-    lines = ["| trainer | tokens/s | of HF's best | start [s] |", "|---|---:|---:|---:|"]
+    lines = [
+        "| trainer | tokens/s | of HF's best | CPU ms a step | start [s] |",
+        "|---|---:|---:|---:|---:|",
+    ]
     lines += [
         f"| {row.contender.name} | {row.tokens_per_second:,.0f} | {row.tokens_per_second / best:.2f} "
-        f"| {row.start:.0f} |"
+        f"| {row.cpu_per_step:,.0f} | {row.start:.0f} |"
         for row in rows
     ]
     products = [

@@ -116,7 +116,7 @@ def exponentials(logits_CV: Tensor, top_C1: Tensor, index_C1: Tensor) -> tuple[T
         exp_CV = torch.where(column_V == index_C1.int(), 0.0, (logits_CV.float() - top_C1).exp())
         exp_CV = exp_CV.to(logits_CV.dtype)
         return exp_CV, exp_CV.float().sum(1, keepdim=True)
-    exp_CV = (logits_CV - top_C1).exp_().scatter_(1, index_C1, 0.0)  # fp32, as top is
+    exp_CV = logits_CV.float().sub_(top_C1).exp_().scatter_(1, index_C1, 0.0)
     return exp_CV.to(logits_CV.dtype), exp_CV.sum(1, keepdim=True)
 
 

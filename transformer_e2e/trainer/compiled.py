@@ -20,6 +20,7 @@ from transformer_e2e.errors import ConfigError
 from transformer_e2e.model.decoder import Decoder
 
 CACHE = "compiled"  # folder below cache_dir
+FOLDER = "TORCHINDUCTOR_CACHE_DIR"  # where torch looks for compiled code
 Loss = Callable[[Tensor, Tensor], Tensor]  # (ids_BT, targets_BT) -> summed nats, as Decoder.loss
 
 # Random numbers are torch's own, as in the plain model: the generators of a checkpoint cover them.
@@ -39,7 +40,12 @@ def compiled_loss(model: Decoder) -> Loss:
 def share_compiled_code(cache_dir: Path) -> None:
     """Keep what is compiled below `cache_dir`, where the next attempt finds it; an own
     TORCHINDUCTOR_CACHE_DIR wins. Safe for several processes: files are renamed into place."""
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((cache_dir / CACHE).resolve()))
+    os.environ.setdefault(FOLDER, str((cache_dir / CACHE).resolve()))
+
+
+def compiled_code() -> str:
+    """The folder that `share_compiled_code` chose."""
+    return os.environ[FOLDER]
 
 
 def check_compiler(device: torch.device) -> None:

@@ -20,7 +20,7 @@ from transformer_e2e.runs.journal import read_journal
 from transformer_e2e.runs.outcome import Outcome
 from transformer_e2e.runs.spec import Result
 from transformer_e2e.runs.trial import Trial
-from transformer_e2e.trainer.compiled import check_compiler, share_compiled_code
+from transformer_e2e.trainer.compiled import check_compiler, compiled_code, share_compiled_code
 from transformer_e2e.trainer.device import (
     precision_advice,
     prepare_process,
@@ -115,6 +115,8 @@ def resumed_state(
         f"{len(data.train):,} training tokens; "
         + ("starting at step 0" if step is None else f"resumed at step {step}")
     )
+    if settings.train.compile:
+        say(f"the first step is compiled, which takes a while; the code is kept in {compiled_code()}")
     if advice := precision_advice(settings.train.precision, device):
         say(advice)
     return state
