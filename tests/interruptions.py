@@ -119,7 +119,7 @@ class Victim:
         deadline = time.monotonic() + WAIT_SECONDS
         while self.runs and not self._reached(interruption):
             assert time.monotonic() < deadline, f"waited in vain for {interruption}"
-            time.sleep(0.001)
+            time.sleep(0.005)
 
     def _reached(self, interruption: Interruption) -> bool:
         if interruption.when == "start":

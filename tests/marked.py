@@ -61,6 +61,6 @@ if __name__ == "__main__":
     count_changes(os.environ["POWER_CUT_FOLDER"], int(os.environ.get("POWER_CUT_AT", "0")))
     mark_after(CheckpointStore, "save", "saved", lambda *_, step, **__: step)
     mark_after(completion, "write", "record", lambda _, record: record.status)
-    mark_after(passage, "open_session", "opened", lambda request, **_: request.wandb_id)
+    mark_after(passage, "open_session", "opened", lambda request, *_, **__: request.wandb_id)
     sys.argv = sys.argv[1:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

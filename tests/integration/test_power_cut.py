@@ -176,7 +176,7 @@ def test_whatever_a_power_cut_leaves_is_sound(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 def test_the_same_command_repairs_what_a_power_cut_left_of_a_training(
     tmp_path: Path, wandb_server: ServerProcess
 ) -> None:

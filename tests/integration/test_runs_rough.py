@@ -58,6 +58,22 @@ def test_a_machine_that_slept_until_the_server_gave_its_run_up_goes_on(impatient
     impatient.assert_each_row_once(toy)
 
 
+def test_a_client_that_dies_while_its_run_begins_leaves_one_run(
+    wandb_server: ServerProcess, tmp_path: Path
+) -> None:
+    trials = Trials(wandb_server, tmp_path / "model_checkpoints")
+    toy = trials.toy(patience=4.0, slow=0.1)
+    process = trials.start(toy)
+    wait_until(lambda: trials.wandb_runs(toy), "W&B has the run")
+    for pid in client_helpers(process.process.pid):
+        os.kill(pid, signal.SIGKILL)
+    assert process.end() in (0, 2), process.errors  # it may have begun
+    assert "Traceback" not in process.errors, process.errors
+    trials.run(toy, code=0)
+    assert trials.wandb_run(toy).state == "finished"
+    trials.assert_each_row_once(toy)
+
+
 def test_a_place_that_cannot_be_written_is_named_without_a_traceback(
     wandb_server: ServerProcess, tmp_path: Path
 ) -> None:

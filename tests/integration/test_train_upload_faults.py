@@ -20,7 +20,7 @@ def on_files(kind: str, method: str) -> Callable[[str, str], str | None]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 def test_faults_of_every_kind_leave_the_files_and_say_so(tmp_path: Path, wandb_server: ServerProcess) -> None:
     workplace = Workplace(tmp_path).prepare()
 

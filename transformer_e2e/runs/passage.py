@@ -24,7 +24,7 @@ from transformer_e2e.runs.outcome import ExitCode, Outcome
 from transformer_e2e.runs.spec import Result, TrialSpec
 from transformer_e2e.runs.stop import Reason, StopNow, StopRequest
 from transformer_e2e.runs.times import local_time
-from transformer_e2e.runs.tracker import Session, SessionRequest, open_session
+from transformer_e2e.runs.tracker import Session, SessionRequest, connect, open_session
 from transformer_e2e.runs.tracker_connection import is_online
 from transformer_e2e.runs.trial import Trial
 
@@ -47,6 +47,7 @@ class Passage:
     ) -> None:
         self._spec, self._work, self._stop, self._say = spec, work, stop, say
         self._session: Session | None = None
+        self._asked = False  # W&B may know the run by the id that is kept in the trial's directory
         # Inside a sweep the agent decides which W&B run this is.
         self._in_sweep = bool(os.environ.get("WANDB_SWEEP_ID"))
         self._given_id = os.environ.get("WANDB_RUN_ID") or None
@@ -68,7 +69,6 @@ class Passage:
 
     def _holding(self, lock: TrialLock) -> int:
         spec = self._spec
-        keep_directory = not lock.made_directory
         try:
             check_config(spec.directory, run_id=spec.run_id, counted=spec.counted)
             record = completion.read(spec.root, spec.run_id)
@@ -76,10 +76,9 @@ class Passage:
             if plan is _Plan.SKIP and record:
                 return self._skip(record)
             session = self._open(plan, record)
-            keep_directory = True
         finally:
-            if not keep_directory:  # W&B refused, a signal came, or there was nothing to do
-                lock.remove_directory()
+            if lock.made_directory and not self._asked:
+                lock.remove_directory()  # W&B refused, a signal came, or there was nothing to do
         if plan is _Plan.START_OVER:
             self._forget()
         if not self._given_id:
@@ -114,8 +113,10 @@ class Passage:
             # A trial handed over without its directory is trained from step 0, and so is its history.
             fresh=start_over or (self._in_sweep and plan is _Plan.TRAIN and nothing_logged),
         )
+        connection = connect(request, say=self._say)
+        self._asked = True
         self._session = open_session(
-            request, say=self._say, on_stop=lambda: self._stop.ask(Reason.TERMINATED)
+            request, connection, say=self._say, on_stop=lambda: self._stop.ask(Reason.TERMINATED)
         )
         return self._session
 

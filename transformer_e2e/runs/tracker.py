@@ -5,6 +5,7 @@ Only this module and its siblings `tracker_*` import wandb, and only inside func
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ X_AXIS = "train/global_step"
 _INIT_SECONDS = 90.0  # W&B's own default for WANDB_INIT_TIMEOUT
 _FINISH_SECONDS = 60.0
 _RETRY_SECONDS = 1.0
+_LET_GO_SECONDS = 5.0
 _NO_PART_OF_A_NAME = set("/\\#?%:")
 
 
@@ -107,8 +109,11 @@ class Session:
                 f"warning: W&B did not take the last rows within {seconds:.0f} s; they are in the trial's "
                 f"metrics.jsonl, and the same command, given again, sends them"
             )
+            return False
         except Exception as error:
             self._complain(error)
+        if self._broken:
+            _let_go()
         return not self._broken
 
     def holds(self, rows: int) -> bool:
@@ -138,17 +143,28 @@ class Session:
             )
 
 
+def connect(request: SessionRequest, *, say: Callable[[str], None]) -> Connection | None:
+    """The way to W&B, which was just seen to work; None offline. W&B has not heard of the run yet.
+
+    Raises TrackerError if W&B refuses the key, cannot be reached for WANDB_INIT_TIMEOUT seconds (default
+    90; a server that is being restarted is waited for), or cannot have such a project or entity.
+    """
+    _check_place(project=request.project, entity=request.entity)
+    return reach(say) if is_online() else None
+
+
 def open_session(
-    request: SessionRequest, *, say: Callable[[str], None], on_stop: Callable[[], None]
+    request: SessionRequest,
+    connection: Connection | None,
+    *,
+    say: Callable[[str], None],
+    on_stop: Callable[[], None],
 ) -> Session:
     """Open, or continue, the W&B run of a trial.
 
     `on_stop` is called from another thread when somebody presses stop on W&B's page. Raises TrackerError if
-    W&B refuses the key, cannot be reached for WANDB_INIT_TIMEOUT seconds (default 90; a server that is
-    being restarted is waited for), or refuses the run. Nothing is left behind then but, perhaps, the run.
+    W&B refuses the run, or its client fails; W&B may have made the run then.
     """
-    _check_place(project=request.project, entity=request.entity)
-    connection = reach(say) if is_online() else None
     import wandb
 
     if wandb.run is not None:
@@ -168,11 +184,25 @@ def open_session(
                 stop_fn=on_stop,  # W&B's default is a SIGINT, which would look like Ctrl-C
             ),
         )
+        run.define_metric(X_AXIS)
+        run.define_metric("*", step_metric=X_AXIS)
     except (wandb.errors.Error, ValueError, TimeoutError) as error:
         raise TrackerError(f"W&B refused to start the run {request.wandb_id}: {error}") from None
-    run.define_metric(X_AXIS)
-    run.define_metric("*", step_metric=X_AXIS)
+    except Exception as error:
+        _let_go()
+        raise TrackerError(
+            f"W&B's client failed at the start of the run {request.wandb_id} ({type(error).__name__}: "
+            f"{error}); give the same command again"
+        ) from None
     return Session(run, connection, say)
+
+
+def _let_go() -> None:
+    """End a client whose helper process has died; else it fails once more, aloud, when the process ends."""
+    import wandb
+
+    with contextlib.suppress(Exception):
+        in_background(wandb.teardown, seconds=_LET_GO_SECONDS)
 
 
 def _check_place(**names: str | None) -> None:
