@@ -106,8 +106,9 @@ class TrainSettings:
     )
     threads: int = option(
         0,
-        "CPU threads; 0: one for each core at the first start, kept by every later attempt (the count can "
-        "change the last bits of a result)",
+        "CPU threads, of all processes of a torchrun together; 0: one for each core at the first start "
+        "(torchrun: one for each process), kept by every later attempt (the count can change the last bits "
+        "of a result)",
         minimum=0,
     )
 
