@@ -44,6 +44,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "AdamW for Muon": ADAMW,
     "cosine to a tenth for linear to 0": COSINE,
     "residual writers random, not 0": RANDOM,
+    "momentum 0.95 for 0.9": {"momentum": 0.95},
     "with QK-norm": {"qk_norm": True},
     "Muon alone": COSINE | RANDOM,
     "none of them": ADAMW | COSINE | RANDOM,
