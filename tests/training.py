@@ -49,14 +49,17 @@ class Workplace:
         (self.folder / "corpus.txt").write_text("\n\n".join(lines))
         return self
 
-    def command(self, checkpoints: str, **settings: Any) -> list[str]:
+    def settings(self, checkpoints: str, **settings: Any) -> dict[str, Any]:
         given = {**TINY, "dataset": str(self.folder / "corpus.txt"), **settings}
-        given |= {
+        folders = {
             "checkpoint_dir": str(self.folder / checkpoints),
             "cache_dir": str(self.folder / "cache"),
             "plot_dir": str(self.folder / "plots"),
         }
-        flags = [f"--{name}={value}" for name, value in given.items()]
+        return given | folders
+
+    def command(self, checkpoints: str, **settings: Any) -> list[str]:
+        flags = [f"--{name}={value}" for name, value in self.settings(checkpoints, **settings).items()]
         torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={self.processes}"]
         launcher = torchrun if self.processes > 1 else []
         return [sys.executable, *launcher, "-m", "transformer_e2e.scripts.train", *flags]

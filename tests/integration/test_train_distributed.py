@@ -6,14 +6,16 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.serving import ServerProcess, run_client
+from tests.serving import REPOSITORY, ServerProcess, run_client
 from tests.training import Workplace, offline
 
 pytestmark = pytest.mark.timeout(600)  # up to five processes at a time, each of which imports torch
@@ -194,3 +196,28 @@ def test_processes_wait_together_for_a_trial_that_is_held(alone: Workplace, pair
     holder.communicate(timeout=120)
     assert (holder.returncode, waiting.returncode) == (0, 0), output
     assert "waiting for it" in output and "Run was previously completed" in output
+
+
+@pytest.mark.slow
+def test_an_agent_starts_torchrun_for_each_trial_of_a_sweep(
+    alone: Workplace, wandb_server: ServerProcess
+) -> None:
+    spec = yaml.safe_load((REPOSITORY / "sweeps" / "lm_grid_torchrun.yaml").read_text())
+    config = spec["command"].index("--config")
+    del spec["command"][config : config + 2]  # TINY instead
+    tiny = {name: {"value": value} for name, value in alone.settings("trials", **SAME).items()}
+    spec["parameters"] = tiny | {"learning_rate": {"values": [1e-3, 3e-3]}}
+    (alone.folder / "spec.yaml").write_text(yaml.safe_dump(spec))
+
+    def wandb(*arguments: str) -> str:
+        done = subprocess.run(
+            ["wandb", *arguments], cwd=REPOSITORY, env=wandb_server.env, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    created = wandb("sweep", "--project", "pairs", str(alone.folder / "spec.yaml"))
+    (agent,) = [line.split()[-1] for line in created.splitlines() if "wandb agent" in line]
+    assert wandb("agent", agent).count("on 2 processes on cpu") == 2
+    histories = json.loads(run_client(wandb_server, HISTORY, "pairs"))
+    assert [len(history) for history in histories] == [24, 24]
