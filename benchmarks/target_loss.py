@@ -49,7 +49,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "Muon alone": COSINE | RANDOM,
     "none of them": ADAMW | COSINE | RANDOM,
 }
-HORIZONS = (1 / 4, 1 / 3, 1 / 2, 3 / 4, 1)  # of the plain side's steps; the shortest that suffices is taken
+# Of the plain side's steps; the shortest that suffices is taken.
+HORIZONS = (1 / 6, 1 / 4, 1 / 3, 1 / 2, 3 / 4, 1)
 
 
 def main() -> None:
