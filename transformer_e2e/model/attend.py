@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# The fused kernel's backward pass in bf16 on a CPU (torch 2.13; batch 16, 4 heads of 64 channels, ms
-# of one core): 23 against 7 for the products written out at T = 128; even at T = 512. Forward 2.4 against 2.
+# The fused kernel in bf16 on a CPU (torch 2.13; batch 16, 4 heads of 64 channels, T = 128, ms of one core):
+# forward 1.4 against 2.6 for the products written out, backward 22 against 5; even at T = 512.
 WRITTEN_OUT_UP_TO = 256
 
 
