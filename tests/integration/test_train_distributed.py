@@ -188,10 +188,11 @@ def test_bad_input_is_told_once(pair: Workplace) -> None:
 @pytest.mark.slow
 def test_processes_wait_together_for_a_trial_that_is_held(alone: Workplace, pair: Workplace) -> None:
     env = offline(alone.folder)
-    holder = alone.start_and_await(env, "held", rows=5, max_steps=3000)
-    refused = pair.finish(env, "held", exit_code=1, no_wait=True, max_steps=3000)
+    slow = {"max_steps": 800, "eval_interval": 400, "checkpoint_interval": 0}
+    holder = alone.start_and_await(env, "held", rows=5, **slow)
+    refused = pair.finish(env, "held", exit_code=1, no_wait=True, **slow)
     assert "is held by" in refused and "exitcode  : 75" in refused
-    waiting = pair.start(env, "held", max_steps=3000)
+    waiting = pair.start(env, "held", **slow)
     output, _ = waiting.communicate(timeout=240)
     holder.communicate(timeout=120)
     assert (holder.returncode, waiting.returncode) == (0, 0), output
