@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faulty_proxy import FaultyProxy
 from tests.integration.trial_driver import Trials, wait_until
 from tests.interruptions import client_helpers
 from tests.serving import ServerProcess
@@ -83,3 +84,12 @@ def test_a_place_that_cannot_be_written_is_named_without_a_traceback(
         process = trials.run(trials.toy(), code=2)
         assert "--checkpoint_dir" in process.errors and "Traceback" not in process.errors, process.errors
         assert trials.wandb_runs(trials.toy()) == []
+
+
+def test_half_an_answer_from_the_server_is_no_bug(wandb_server: ServerProcess, tmp_path: Path) -> None:
+    trials = Trials(wandb_server, tmp_path / "model_checkpoints")
+    toy = trials.toy()
+    with FaultyProxy(wandb_server.url, lambda method, path: "truncate") as proxy:
+        process = trials.run(toy, code=2, WANDB_BASE_URL=proxy.url, WANDB_INIT_TIMEOUT="2")
+    assert "cannot be reached" in process.errors and "Traceback" not in process.errors, process.errors
+    assert not trials.directory(toy).exists()
