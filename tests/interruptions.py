@@ -29,7 +29,7 @@ WAIT_SECONDS = 400.0  # for a moment, or for an end; a start alone took 60 s on 
 @dataclass(frozen=True)
 class Interruption:
     kind: str  # a key of EXIT_CODES, or what happens to W&B: server_blink, server_gone, client
-    when: str  # "start": after the command was given; "rows": after row `rows`; a status of the record
+    when: str  # "start": after the command was given; "rows": after row `rows`, and one of its own; a status
     rows: int
     delay: float  # seconds after that
 
@@ -66,7 +66,7 @@ class Victim:
     checkpoints: str
     settings: dict[str, Any]
     process: subprocess.Popen[str] | None = None
-    starts: int = 0
+    rows_before: int = 0  # those that it found at its start
     story: list[str] = field(default_factory=list)  # what was done and printed, for a failing test
 
     def meet(self, interruption: Interruption) -> None:
@@ -88,8 +88,8 @@ class Victim:
         return self.process is not None and self.process.poll() is None
 
     def start(self) -> None:
+        self.rows_before = len(self.workplace.rows(self.checkpoints))
         self.process = self.workplace.start(self.server.env, self.checkpoints, **self.settings)
-        self.starts += 1
 
     def end(self, expected: set[int]) -> None:
         """Wait for the command to end by itself."""
@@ -125,7 +125,7 @@ class Victim:
         if interruption.when == "start":
             return True
         if interruption.when == "rows":
-            return len(self.workplace.rows(self.checkpoints)) >= interruption.rows
+            return len(self.workplace.rows(self.checkpoints)) >= max(interruption.rows, self.rows_before + 1)
         with contextlib.suppress(ValueError):  # no record yet
             status = self.workplace.record(self.checkpoints)["status"]
             return status != "trained" or interruption.when == "trained"
