@@ -29,7 +29,9 @@ WAIT_SECONDS = 400.0  # for a moment, or for an end; a start alone took 60 s on 
 @dataclass(frozen=True)
 class Interruption:
     kind: str  # a key of EXIT_CODES, or what happens to W&B: server_blink, server_gone, client
-    when: str  # "start": after the command was given; "rows": after row `rows`, and one of its own; a status
+    # "start": after the command was given; "rows": after row `rows`, and one row of that process's own; or a
+    # status of the record
+    when: str
     rows: int
     delay: float  # seconds after that
 
