@@ -46,19 +46,15 @@ def test_faults_of_every_kind_leave_the_files_and_say_so(tmp_path: Path, wandb_s
         with FaultyProxy(wandb_server.url, on_files(kind, method)) as proxy:
             fails({**wandb_server.env, "WANDB_BASE_URL": proxy.url}, what)
             assert proxy.injected > 0
-    with FaultyProxy(wandb_server.url, gone_at("/blobs/")) as proxy:
+    with FaultyProxy(wandb_server.url, lambda method, path: kill_at_file(wandb_server, path)) as proxy:
         fails({**wandb_server.env, "WANDB_BASE_URL": proxy.url}, "answers 502 Bad Gateway")
+    wandb_server.start()
     output = start(wandb_server.env)
     assert "uploaded and verified" in output
     assert workplace.record("trials")["status"] == "cleaned"
 
 
-def gone_at(place: str) -> Callable[[str, str], str | None]:
-    """The server is gone for good once a path below `place` was asked for."""
-    gone = []
-
-    def fault(method: str, path: str) -> str | None:
-        gone.extend([True] if path.startswith(place) else [])
-        return "503" if gone else None
-
-    return fault
+def kill_at_file(server: ServerProcess, path: str) -> None:
+    """The server dies when it is asked for a file."""
+    if path.startswith("/blobs/"):
+        server.kill()
