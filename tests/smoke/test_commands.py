@@ -17,6 +17,8 @@ MODULES = (
     "transformer_e2e.scripts.plot",
     "transformer_e2e.server",
     "benchmarks.train_speed",
+    "benchmarks.target_loss",
+    "benchmarks.checkpoint_cost",
     "benchmarks.search_quality",
     "benchmarks.list_records",
 )
