@@ -3,9 +3,9 @@
 Shape letters: B batch, T time, S positions attended to (cached ones included), D model_dim, H heads,
 K head_dim = D / H, R = K / 2.
 Source: Vaswani et al. 2017, section 3.2.2 and equation 1, https://arxiv.org/abs/1706.03762.
-Departures from the paper: no biases; queries and keys are rotated, and normalised before that where the
-shape says so; other normalisation and dropout are the
-caller's (dropout on attention weights would rule out the fused kernel, and cost 3x the time).
+Departures from the paper: no biases; queries and keys are rotated, and normalised before that where the shape
+says so; other normalisation and dropout are the caller's (dropout on attention weights would rule out the
+fused kernel, and cost 3x the time).
 """
 
 from __future__ import annotations
