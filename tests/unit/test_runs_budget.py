@@ -247,6 +247,7 @@ def test_one_process_at_a_time_makes_room(tmp_path: Path) -> None:
             os._exit(0)
         time.sleep(0.5)
         assert os.waitpid(child, os.WNOHANG) == (0, 0)
+        fcntl.flock(note, fcntl.LOCK_UN)  # closing would not do: the child has a copy of the descriptor
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
