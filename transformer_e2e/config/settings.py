@@ -75,10 +75,10 @@ class TrainSettings:
     learning_rate: float = option(
         2e-2, "peak learning rate; adamw alone wants about a fifth of what muon wants", above=0
     )
-    schedule: str = option("linear", "learning rate after the warm-up", choices=SCHEDULES)
+    schedule: str = option("cosine", "learning rate after the warm-up", choices=SCHEDULES)
     warmup_steps: int = option(40, "steps of linear warm-up from 0", minimum=0)
     min_lr_ratio: float = option(
-        0.0, "learning rate at the end, as a share of the peak", minimum=0, maximum=1
+        0.1, "learning rate at the end, as a share of the peak", minimum=0, maximum=1
     )
     decay_fraction: float = option(0.2, "share of max_steps in which wsd decays", above=0, maximum=1)
     weight_decay: float = option(0.1, "decay of matrices; vectors are never decayed", minimum=0)
