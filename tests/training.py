@@ -15,6 +15,7 @@ from typing import Any
 from tests.serving import REPOSITORY
 
 START_SECONDS = 120.0  # to import torch on two busy cores
+END_SECONDS = 600.0  # a server that does not answer costs 180 s of patience
 # Every generator and every part of the state takes part: dropout, accumulation, checkpoints between
 # evaluations, an optimizer with moments, a schedule that has not ended.
 TINY = {
@@ -77,7 +78,7 @@ class Workplace:
     def finish(self, env: dict[str, str], checkpoints: str, exit_code: int = 0, **settings: Any) -> str:
         """Run to the end; returns what was printed."""
         process = self.start(env, checkpoints, **settings)
-        output, _ = process.communicate(timeout=240)
+        output, _ = process.communicate(timeout=END_SECONDS)
         assert process.returncode == exit_code, output
         return output
 
