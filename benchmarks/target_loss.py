@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
         "context_window": (128, "[tokens]"),
         "seeds": (2, "times that the best plain setting and ours are trained, with seeds 1, 2, ..."),
         "windows": (128, "validation windows, spread evenly, that losses are measured on; 0: all"),
-        "eval_interval": (10, "steps between evaluations in the last 40 % of ours"),
+        "eval_interval": (10, "steps between evaluations in the last two fifths of ours"),
         "threads": (0, "CPU threads; 0: as torch finds"),
     }
     for name, (default, text) in numbers.items():

@@ -58,7 +58,7 @@ def test_another_name_or_prefix_starts_at_step_0_and_leaves_older_checkpoints_al
         assert "starting at step 0" in output and "attempt" not in output
         assert content(first) == before
     names = sorted(path.name.partition("-")[0] for path in root.glob("*-*"))
-    assert names == ["other", "other_bs4_cw16_lr4e", first.name.partition("-")[0]]
+    assert names == ["other", "other_bs4_cw16_lr2e", first.name.partition("-")[0]]
     output = workplace.finish(offline(tmp_path), "a", **SHORT)
     assert f"attempt 2 at {first.name}; attempt 1 (" in output and ") was killed" in output
     assert f"continuing {first.name} from step {newest}" in output

@@ -23,7 +23,8 @@ from transformer_e2e.runs.outcome import Outcome
 from transformer_e2e.trainer import checkpoint, generators
 
 ROOT = Path(__file__).parents[2]
-PATIENT = {"patience": 2, "learning_rate": 0.3, "max_steps": 30}  # too high a rate: stops early
+# Too high a rate: stops early.
+PATIENT = {"patience": 2, "learning_rate": 0.3, "max_steps": 30, "schedule": "linear", "min_lr_ratio": 0.0}
 
 
 def attempt(
