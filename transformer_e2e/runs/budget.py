@@ -122,22 +122,35 @@ def used(root: Path, *, writer: str | None = None) -> int:
     `writer`: a trial whose checkpoint in the making is left out, because it says itself how large that is.
     """
     total = 0
-    for name, size in holdings(root).items():
+    for name in _names(root):
         directory = root / name
-        total += size
-        if name == writer:
-            total -= _staged(directory)
-        elif (reserved := _reserved(directory)) and is_held(directory):
-            total += max(0, reserved - _staged(directory))
+        # Before the look at the files, so that what is published meanwhile is counted once at least.
+        reserved = _reserved(directory) if name != writer else 0
+        reserved = reserved if reserved and is_held(directory) else 0
+        sizes = {path: tree_size(path) for path in (_entries(directory) or [directory])}
+        staged = sum(size for path, size in sizes.items() if _is_staged(path))
+        total += sum(sizes.values()) + (-staged if name == writer else max(0, reserved - staged))
     return total
+
+
+def _names(root: Path) -> list[str]:
+    try:
+        return os.listdir(root)
+    except FileNotFoundError:
+        return []
+
+
+def _entries(directory: Path) -> list[Path]:
+    """What lies directly in the directory; nothing if it is a file, or gone."""
+    try:
+        return [directory / name for name in os.listdir(directory)]
+    except OSError:
+        return []
 
 
 def holdings(root: Path) -> dict[str, int]:
     """Bytes of everything directly below `root`, by name; empty if there is no such folder."""
-    try:
-        return {path.name: tree_size(path) for path in root.iterdir()}
-    except FileNotFoundError:
-        return {}
+    return {name: tree_size(root / name) for name in _names(root)}
 
 
 def last_limit(root: Path) -> int | None:
@@ -190,10 +203,13 @@ def _reason(root: Path, name: str, own: str) -> str:
 
 def _staged(directory: Path) -> int:
     """Bytes of the checkpoint that is being written there."""
-    return sum(
-        tree_size(path)
-        for path in directory.glob(f"{STAGING_PREFIX}*")
-        if path.name != _RESERVED_NAME and not path.name.startswith(DISCARDED_PREFIX)
+    return sum(tree_size(path) for path in _entries(directory) if _is_staged(path))
+
+
+def _is_staged(path: Path) -> bool:
+    name = path.name
+    return (
+        name.startswith(STAGING_PREFIX) and name != _RESERVED_NAME and not name.startswith(DISCARDED_PREFIX)
     )
 
 
