@@ -34,7 +34,7 @@ def manage(
     answer = subprocess.run(
         [sys.executable, "scripts/manage_completed_runs.py", "--checkpoint_dir", str(root), *arguments],
         cwd=REPOSITORY,
-        env={"COLUMNS": "200", **(env or offline(root.parent))},
+        env=env or {**offline(root.parent), "COLUMNS": "200"},
         input=answer_to_it,
         capture_output=True,
         text=True,
