@@ -53,6 +53,14 @@ def steps_of(root: Path, name: str) -> list[int]:
     return sorted(int(path.name.removeprefix("step-")) for path in list_checkpoints(root / name))
 
 
+def test_what_a_folder_holds_counts_once_whatever_links_to_it(tmp_path: Path) -> None:
+    directory = trial(tmp_path, "a", 1, best=1).directory
+    assert sorted(path.name for path in directory.iterdir() if path.is_symlink()) == ["best", "latest"]
+    files = sum(path.stat().st_size for path in (directory / "step-00000001").iterdir())
+    others = sum(path.stat().st_size for path in directory.iterdir() if path.is_file())
+    assert used(tmp_path) == files + others
+
+
 def crowd(root: Path) -> None:
     """One trial of every kind; `own` is the one that needs room."""
     trial(root, "own", 1, 2, 3, 4, best=2)

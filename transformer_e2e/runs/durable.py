@@ -105,6 +105,8 @@ def fsync(path: Path) -> None:
 
 def tree_size(path: Path) -> int:
     """Bytes of the file, or of all files below the directory; links and what vanishes count 0."""
+    if path.is_symlink():  # os.walk follows the link that it begins at
+        return 0
     total = 0
     for file in [str(path)] + [os.path.join(at, name) for at, _, names in os.walk(path) for name in names]:
         try:
