@@ -42,6 +42,12 @@ def test_a_checkpoint_is_safetensors_and_json_alone(written):
     assert sorted(path.name for path in written[1].iterdir()) == FILES
 
 
+def test_whoever_may_read_new_files_here_may_read_every_file(written, tmp_path):
+    (tmp_path / "plain").touch()
+    plain = (tmp_path / "plain").stat().st_mode
+    assert {path.name: path.stat().st_mode for path in written[1].iterdir()} == dict.fromkeys(FILES, plain)
+
+
 def test_writing_twice_gives_the_same_bytes_and_changes_nothing(written, tmp_path):
     state, directory = written
     again = tmp_path / "again"

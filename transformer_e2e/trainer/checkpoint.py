@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from transformer_e2e.errors import CheckpointError
@@ -27,6 +26,7 @@ from transformer_e2e.model.files import (
     read_tensors,
     require_same_tensors,
     save_shape,
+    write_tensors,
 )
 from transformer_e2e.model.shape import ModelShape
 from transformer_e2e.runs.manifest import file_digest
@@ -79,7 +79,7 @@ def write_saved(saved: Saved, weights: TensorFile, optimizer: TensorFile, direct
     the certificate covers, by name: each byte of them is hashed once, for the certificate and whoever asks.
     """
     save_shape(saved.shape, directory)
-    save_file(saved.generators.tensors, directory / RNG)
+    write_tensors(saved.generators.tensors, directory / RNG)
     digests = {
         WEIGHTS: weights.write(directory / WEIGHTS),
         OPTIMIZER: optimizer.write(directory / OPTIMIZER),
