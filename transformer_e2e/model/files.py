@@ -61,7 +61,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def write_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
-    """A safetensors file with the rights that new files have here; `save_file` would let nobody else read it."""
+    """A safetensors file with the rights that new files have; that of `save_file` is its owner's alone."""
     path.write_bytes(save(tensors))
 
 
