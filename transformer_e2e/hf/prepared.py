@@ -1,0 +1,41 @@
+"""What a task hands to the bridge: a model, its examples, and how to judge it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from transformer_e2e.data.schema import Schema
+
+if TYPE_CHECKING:
+    from transformers import EvalPrediction, PreTrainedModel, PreTrainedTokenizerBase
+
+
+class Examples(Protocol):
+    """Map-style examples, as `datasets.Dataset` and `torch.utils.data.Dataset` are."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    model: PreTrainedModel  # on the CPU, in training precision fp32
+    tokenizer: PreTrainedTokenizerBase
+    train: Examples
+    evaluation: Examples
+    # Examples -> batch of tensors. A pure function of the examples: it draws from no generator's state, so
+    # that a batch that is fetched early, or again after a kill, is the same one.
+    collate: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Any]]
+    schema: Schema
+    # Metrics of an evaluation by name without prefix ("f1"); None: the loss alone.
+    metrics: Callable[[EvalPrediction], dict[str, float]] | None = None
+    # Logits, labels -> the small part of the logits that `metrics` needs (memory!).
+    reduce_logits: Callable[[Any, Any], Any] | None = None
+    # Metrics that need more than one pass, by generation; names without prefix. The model is in evaluation
+    # mode.
+    # Draws from no generator's state. Given the evaluation's loss.
+    more_metrics: Callable[[PreTrainedModel, float], dict[str, float]] | None = None
+    split: str = "validation"  # what `evaluation` is made from

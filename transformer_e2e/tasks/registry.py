@@ -1,0 +1,60 @@
+"""The tasks by name. A task is a module with the functions of `Task`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from transformer_e2e.data.schema import Schema
+from transformer_e2e.hf.arguments import Arguments
+from transformer_e2e.hf.prepared import Prepared
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Say = Callable[[str], None]
+Row = Mapping[str, Any]  # one example as it stands in the data set
+
+
+class Task(Protocol):
+    METRIC: str  # the metric that decides which checkpoint is best, e.g. "eval/loss"
+    GOAL: str  # "minimize" or "maximize"
+
+    def open_task(self, arguments: Arguments, say: Say) -> Callable[[], Prepared]:
+        """Load the raw data, infer what was not said, and check all inputs; raises UserErrors, all at once.
+
+        The returned function does the long rest: tokenise, make the model. It is called after seeding.
+        """
+        ...
+
+    def predict(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        schema: Schema,
+        rows: Sequence[Row],
+        *,
+        batch_size: int,
+        say: Say,
+    ) -> list[dict[str, Any]]:
+        """One JSON object a row, in their order: label and confidences, an answer, filled masks, a text."""
+        ...
+
+    def score(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        schema: Schema,
+        rows: Sequence[Row],
+        *,
+        batch_size: int,
+        say: Say,
+    ) -> dict[str, float]:
+        """Metrics over rows with their truth, by the names of training without `eval/`."""
+        ...
+
+
+def task(name: str) -> Task:
+    """The module of a task. Heavy: it may import torch and transformers."""
+    return cast(Task, importlib.import_module(f"transformer_e2e.tasks.{name}"))
