@@ -111,7 +111,10 @@ def work(toy: Toy, trial: Trial) -> Result:
         else:
             trial.log({"train/loss": loss_at(toy.seed, step), "perf/clock": time.time()}, step=step)
     return Result(
-        Outcome.FINISHED, {"eval/loss": state["sum"] / toy.steps, "sum": state["sum"]}, steps=toy.steps
+        Outcome.FINISHED,
+        {"eval/loss": state["sum"] / toy.steps, "sum": state["sum"]},
+        steps=toy.steps,
+        schema={"task": "sum", "labels": ["even", "odd"]},
     )
 
 

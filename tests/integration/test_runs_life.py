@@ -45,6 +45,7 @@ def test_a_finished_trial_leaves_its_rows_a_proven_artifact_a_record_and_no_weig
     assert record.metrics["sum"] == sum(loss_at(11, step) for step in range(1, 9))
     assert record.best_metric == record.metrics["eval/loss"] == run.summary["best/eval/loss"]
     assert record.wandb_run == f"local/toys/{run.name}"
+    assert record.schema == {"task": "sum", "labels": ["even", "odd"]}
     assert trials.checkpoints(toy) == []
     assert record.freed_bytes > 2 * toy.payload  # two checkpoints
     assert not list(trials.directory(toy).rglob("*.bin"))

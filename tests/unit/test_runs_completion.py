@@ -43,6 +43,18 @@ def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert completion.read(tmp_path, "toy-2") is None
 
 
+def test_a_record_without_a_schema_is_read_and_a_schema_is_kept(tmp_path: Path) -> None:
+    schema = {"task": "classification", "labels": ["no", "yes"], "extra": {}}
+    completion.write(tmp_path, replace(record(), schema=schema))
+    path = completion.record_path(tmp_path, "toy-1")
+    content = json.loads(path.read_text())
+    assert content["schema"] == schema
+    assert completion.read(tmp_path, "toy-1").schema == schema
+    del content["schema"]  # as written before there were schemas
+    path.write_text(json.dumps(content))
+    assert completion.read(tmp_path, "toy-1").schema is None
+
+
 def test_an_update_killed_anywhere_leaves_the_old_or_the_new_record(tmp_path: Path) -> None:
     seen = set()
     for event in range(1, 50):

@@ -26,8 +26,12 @@ class Schema:
     problem: str | None = None  # "classification" or "regression"
     extra: Mapping[str, Any] = field(default_factory=dict)  # what only this task needs, e.g. doc_stride
 
+    def as_json(self) -> dict[str, Any]:
+        """The same in JSON values, as the file and the completion record hold it."""
+        return {**asdict(self), "text_fields": list(self.text_fields), "labels": list(self.labels)}
+
     def save(self, directory: Path) -> None:
-        text = json.dumps(asdict(self), indent=2) + "\n"
+        text = json.dumps(self.as_json(), indent=2) + "\n"
         (directory / SCHEMA).write_text(text, encoding="utf-8")
 
     @classmethod

@@ -51,6 +51,9 @@ class Record:
     history_sent: bool = False  # W&B has every row, for certain
     artifact: str | None = None  # entity/project/name:version, once its copy is proven
     digests: dict[str, str] = field(default_factory=dict)  # SHA-256 of the artifact's files
+    schema: dict[str, Any] | None = (
+        None  # task, fields and labels of a Hugging Face model; None: no such model
+    )
     kept_local: bool = False  # local weights stay although a copy is proven, or is not wanted (--keep_local)
     freed_bytes: int = 0  # of local weights that the cleaning deleted
     created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))

@@ -173,6 +173,7 @@ class Conclusion:
                 steps=trial.last_step if result.steps is None else result.steps,
                 seconds=round(seconds + total_seconds(spec.directory), 3),
                 counted=dict(spec.counted),
+                schema=None if result.schema is None else dict(result.schema),
                 wandb_run=self._session.path,
                 url=self._session.url,
                 kept_local=spec.keep_local,

@@ -60,3 +60,5 @@ class Result:
     best_metric: float | None = None  # None: never evaluated
     steps: int | None = None  # optimizer steps taken in all; None: unknown
     device: str | None = None  # where it ran, for the ledger of attempts
+    # What the model needs to know of its examples, as JSON values; kept in the record. None: nothing.
+    schema: Mapping[str, Any] | None = None
