@@ -60,8 +60,9 @@ class DataArguments:
     )
     block_size: int = option(128, "tokens in one block of mlm and clm", minimum=8)
     max_seq_length: int = option(
-        256,
-        "tokens in one example of classification and question answering; longer ones are cut or windowed",
+        0,
+        "tokens in one example of classification and question answering; longer ones are cut or windowed "
+        "(0: 512 for generative_qa, 256 for the others)",
         minimum=8,
     )
     doc_stride: int = option(64, "tokens that two windows of one context share (extractive_qa)", minimum=0)
@@ -77,6 +78,10 @@ class DataArguments:
     drop_unlabeled: bool = option(False, "leave out examples whose label is missing or -1, with their count")
     preprocessing_num_workers: int = option(1, "processes that tokenise", minimum=1, counts=False)
     overwrite_cache: bool = option(False, "prepare the data anew", counts=False)
+
+    def __post_init__(self) -> None:
+        if self.max_seq_length == 0:  # here, so that the default and its value are one trial
+            self.max_seq_length = 512 if self.task == "generative_qa" else 256
 
 
 @dataclass
