@@ -51,7 +51,7 @@ class Cost:
 
 def main() -> None:
     arguments = parser().parse_args()
-    from transformer_e2e.trainer.device import prepare_process
+    from transformer_e2e.compute.device import prepare_process
 
     threads = prepare_process(arguments.threads)
     measure(arguments, interval=0, steps=10)  # memory and libraries are warm afterwards
@@ -100,9 +100,9 @@ def new_case(arguments: argparse.Namespace, steps: int) -> Case:
     import numpy as np
     import torch
 
+    from transformer_e2e.compute.device import multiplies_bf16
     from transformer_e2e.config.settings import ModelSettings, TrainSettings
     from transformer_e2e.model.shape import ModelShape
-    from transformer_e2e.trainer.device import multiplies_bf16
     from transformer_e2e.trainer.state import new_state
 
     device = torch.device("cpu")

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from transformer_e2e.compute.device import products_in
 from transformer_e2e.config.settings import ModelSettings, TrainSettings
-from transformer_e2e.trainer.device import products_in
 from transformer_e2e.trainer.schedule import learning_rate_at
 
 

@@ -118,10 +118,10 @@ def train_ours(contender: Contender) -> None:
     """The loop of trainer/, with a trial that keeps nothing."""
     import torch
 
+    from transformer_e2e.compute.device import prepare_process
     from transformer_e2e.config.settings import ModelSettings, TrainSettings
     from transformer_e2e.data.batches import batch_at
     from transformer_e2e.model.shape import ModelShape
-    from transformer_e2e.trainer.device import prepare_process
     from transformer_e2e.trainer.loop import train
     from transformer_e2e.trainer.state import new_state
 

@@ -24,10 +24,10 @@ class Bench:
     def __init__(self, arguments: argparse.Namespace) -> None:
         import torch
 
+        from transformer_e2e.compute.device import multiplies_bf16, prepare_process
         from transformer_e2e.config.settings import DataSettings
         from transformer_e2e.data.batches import validation_windows
         from transformer_e2e.data.tokens import prepare
-        from transformer_e2e.trainer.device import multiplies_bf16, prepare_process
         from transformer_e2e.trainer.evaluation import Evaluator
 
         self.threads = prepare_process(arguments.threads)

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "transformer_e2e"
 LAYERS = [  # bottom to top; two packages on one line may not import each other
     {"errors"},
     {"config"},
-    {"data", "metrics", "model", "plots", "runs", "search"},
+    {"compute", "data", "metrics", "model", "plots", "runs", "search"},
     {"hf", "trainer"},
     {"tasks"},
     {"launch"},

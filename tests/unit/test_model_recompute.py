@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from tests.unit.training_case import SHAPE, batches, case_settings
-from transformer_e2e.trainer import generators
-from transformer_e2e.trainer.certificate import digest_tensors
-from transformer_e2e.trainer.device import prepare_process
+from transformer_e2e.compute import generators
+from transformer_e2e.compute.certificate import digest_tensors
+from transformer_e2e.compute.device import prepare_process
 from transformer_e2e.trainer.optimizer import named_state
 from transformer_e2e.trainer.state import new_state
 from transformer_e2e.trainer.step import take_step

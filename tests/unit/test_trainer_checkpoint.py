@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.unit.training_case import SHAPE, DirectoryTrial, batches, case_settings, fingerprint, run
+from transformer_e2e.compute import generators
 from transformer_e2e.errors import CheckpointError
 from transformer_e2e.runs.outcome import Outcome
-from transformer_e2e.trainer import generators
 from transformer_e2e.trainer.checkpoint import read_state, write_state
 from transformer_e2e.trainer.state import new_state
 

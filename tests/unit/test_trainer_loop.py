@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from tests.unit.training_case import SHAPE, DirectoryTrial, batches, case_settings, run
+from transformer_e2e.compute.progress import Progress
 from transformer_e2e.runs.outcome import Outcome
-from transformer_e2e.trainer.loop import Progress, train
+from transformer_e2e.trainer.loop import train
 from transformer_e2e.trainer.state import new_state
 
 CPU = torch.device("cpu")

@@ -18,9 +18,10 @@ from tests.unit.training_case import (
     run,
     scramble_generators,
 )
+from transformer_e2e.compute import generators
 from transformer_e2e.config.settings import TrainSettings
 from transformer_e2e.runs.outcome import Outcome
-from transformer_e2e.trainer import checkpoint, generators
+from transformer_e2e.trainer import checkpoint
 
 ROOT = Path(__file__).parents[2]
 # Too high a rate: stops early.

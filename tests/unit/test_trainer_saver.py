@@ -24,6 +24,7 @@ from tests.unit.training_case import (
     run,
     scramble_generators,
 )
+from transformer_e2e.compute.tensor_file import TensorFile
 from transformer_e2e.errors import CheckpointError
 from transformer_e2e.runs.manifest import file_digest
 from transformer_e2e.runs.outcome import Outcome
@@ -33,7 +34,6 @@ from transformer_e2e.trainer.checkpoint import certificate_1, read_state, view_o
 from transformer_e2e.trainer.snapshot import Snapshot
 from transformer_e2e.trainer.state import TrainState, new_state
 from transformer_e2e.trainer.step import take_step
-from transformer_e2e.trainer.tensor_file import TensorFile
 
 
 class LaterTrial(DirectoryTrial):

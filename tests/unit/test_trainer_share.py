@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.unit.training_case import case_settings
+from transformer_e2e.compute.device import own_gpu, threads_each
+from transformer_e2e.compute.place import Place
 from transformer_e2e.errors import ConfigError
-from transformer_e2e.trainer.device import own_gpu, threads_each
-from transformer_e2e.trainer.place import Place
 from transformer_e2e.trainer.share import Piece, require_a_sequence_each, share
 
 

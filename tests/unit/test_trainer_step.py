@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tests.unit.training_case import SHAPE, case_settings
+from transformer_e2e.compute.certificate import digest_tensors
 from transformer_e2e.config.settings import TrainSettings
-from transformer_e2e.trainer.certificate import digest_tensors
 from transformer_e2e.trainer.optimizer import make_optimizer, named_state
 from transformer_e2e.trainer.state import TrainState, new_state
 from transformer_e2e.trainer.step import Step, take_step

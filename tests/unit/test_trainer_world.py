@@ -11,13 +11,13 @@ import sys
 import pytest
 
 from tests.serving import REPOSITORY
+from transformer_e2e.compute.place import Place, place
 from transformer_e2e.errors import ConfigError
-from transformer_e2e.trainer.place import Place, place
 
 TALK = """
 import json, torch, torch.distributed as dist
-from transformer_e2e.trainer.place import place
-from transformer_e2e.trainer.world import joined
+from transformer_e2e.compute.place import place
+from transformer_e2e.compute.world import joined
 store, _, _ = next(dist.rendezvous("env://"))
 with joined(place(), store, torch.device("cpu")) as world:
     mine = world.rank + 1
@@ -34,8 +34,8 @@ print(json.dumps([numbers.tolist(), agreed, value, shown]))
 LEAVE = """
 import os, signal, sys, torch, torch.distributed as dist
 from transformer_e2e.errors import PeerLost
-from transformer_e2e.trainer.place import place
-from transformer_e2e.trainer.world import joined
+from transformer_e2e.compute.place import place
+from transformer_e2e.compute.world import joined
 store, _, _ = next(dist.rendezvous("env://"))
 with joined(place(), store, torch.device("cpu")) as world:
     world.agree(False)

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from transformer_e2e.compute import generators
+from transformer_e2e.compute.certificate import digest_json, digest_tensors
+from transformer_e2e.compute.device import prepare_process
 from transformer_e2e.config.settings import TrainSettings
 from transformer_e2e.model.shape import ModelShape
 from transformer_e2e.runs.outcome import Outcome
 from transformer_e2e.runs.trial import Fill
-from transformer_e2e.trainer import generators
-from transformer_e2e.trainer.certificate import digest_json, digest_tensors
-from transformer_e2e.trainer.device import prepare_process
 from transformer_e2e.trainer.evaluation import Evaluator
 from transformer_e2e.trainer.loop import resume, train
 from transformer_e2e.trainer.optimizer import named_state

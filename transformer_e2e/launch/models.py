@@ -26,7 +26,7 @@ def open_model(settings: GenerationSettings, say: Say) -> Iterator[OpenModel]:
     directory that is deleted once the model is in memory: the disk that an upload freed stays free. Digests
     are compared in both cases. Raises UserError: nothing there, several there, W&B refuses, damaged files.
     """
-    from transformer_e2e.trainer.device import resolve_device
+    from transformer_e2e.compute.device import resolve_device
 
     device = str(resolve_device(settings.device))
     with ExitStack() as stack:

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from transformer_e2e.compute.place import Place
 from transformer_e2e.config.settings import Settings
 from transformer_e2e.errors import WRONG_INPUT, PeerLost, UserError, complain, exit_code_of
 from transformer_e2e.runs.outcome import ExitCode
 from transformer_e2e.runs.stop import Reason, StopNow, StopRequest
 from transformer_e2e.runs.trial import Trial
 from transformer_e2e.trainer.follower import Follower
-from transformer_e2e.trainer.place import Place
 
 if TYPE_CHECKING:
     from transformer_e2e.trainer.meeting import Meeting

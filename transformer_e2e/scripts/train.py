@@ -27,6 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transformer_e2e.compute.place import Place, place
 from transformer_e2e.config.parse import Resolved, add_settings, resolve
 from transformer_e2e.config.settings import Settings
 from transformer_e2e.config.sweep_spec import sweep_spec
@@ -36,7 +37,6 @@ from transformer_e2e.launch.environment import DEFAULT_PROJECT, load_dotenv
 from transformer_e2e.launch.open_model import ARTIFACT_FILES
 from transformer_e2e.launch.ranks import await_own_signal, follow, lead, told_once
 from transformer_e2e.runs.outcome import ExitCode, Outcome
-from transformer_e2e.trainer.place import Place, place
 from transformer_e2e.trainer.share import require_a_sequence_each
 
 if TYPE_CHECKING:
@@ -126,8 +126,8 @@ def train(
     trial: Trial, settings: Settings, say: Callable[[str], None], here: Place, meeting: Meeting | None
 ) -> Result:
     """The training itself; torch is imported only here, when there is something to train."""
+    from transformer_e2e.compute.progress import training_progress
     from transformer_e2e.trainer.language_model import train_language_model
-    from transformer_e2e.trainer.progress import training_progress
 
     if meeting:
         meeting.call_others()

@@ -19,6 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transformer_e2e.compute import generators
+from transformer_e2e.compute.certificate import differences, digest_ids, digest_json, digest_tensors
+from transformer_e2e.compute.device import threads_each
+from transformer_e2e.compute.generators import Generators
+from transformer_e2e.compute.tensor_file import TensorFile
 from transformer_e2e.errors import CheckpointError
 from transformer_e2e.model.files import (
     WEIGHTS,
@@ -30,13 +35,8 @@ from transformer_e2e.model.files import (
 )
 from transformer_e2e.model.shape import ModelShape
 from transformer_e2e.runs.manifest import file_digest
-from transformer_e2e.trainer import generators
-from transformer_e2e.trainer.certificate import differences, digest_ids, digest_json, digest_tensors
-from transformer_e2e.trainer.device import threads_each
-from transformer_e2e.trainer.generators import Generators
 from transformer_e2e.trainer.optimizer import fresh_state, named_state, set_named_state
 from transformer_e2e.trainer.state import TrainState
-from transformer_e2e.trainer.tensor_file import TensorFile
 
 OPTIMIZER = "optimizer.safetensors"
 RNG = "rng.safetensors"

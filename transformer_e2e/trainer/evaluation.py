@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from transformer_e2e.compute.device import products_in
+from transformer_e2e.compute.world import World
 from transformer_e2e.metrics.language import bits_per_byte, perplexity, word_perplexity
 from transformer_e2e.model.decoder import Decoder
 from transformer_e2e.model.loss import IGNORED
-from transformer_e2e.trainer.device import products_in
-from transformer_e2e.trainer.world import World
 
 
 @dataclass(frozen=True, kw_only=True)

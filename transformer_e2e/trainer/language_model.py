@@ -10,6 +10,15 @@ from typing import Any
 
 import torch
 
+from transformer_e2e.compute.device import (
+    precision_advice,
+    prepare_process,
+    resolve_device,
+    threads_each,
+)
+from transformer_e2e.compute.place import Place
+from transformer_e2e.compute.progress import Progress
+from transformer_e2e.compute.world import World
 from transformer_e2e.config.settings import Settings
 from transformer_e2e.data.batches import batch_at, validation_windows
 from transformer_e2e.data.tokens import TokenizedData, prepare
@@ -21,18 +30,10 @@ from transformer_e2e.runs.outcome import Outcome
 from transformer_e2e.runs.spec import Result
 from transformer_e2e.runs.trial import Trial
 from transformer_e2e.trainer.compiled import check_compiler, compiled_code, share_compiled_code
-from transformer_e2e.trainer.device import (
-    precision_advice,
-    prepare_process,
-    resolve_device,
-    threads_each,
-)
 from transformer_e2e.trainer.evaluation import Evaluator
-from transformer_e2e.trainer.loop import Progress, resume, train
+from transformer_e2e.trainer.loop import resume, train
 from transformer_e2e.trainer.meeting import Meeting
-from transformer_e2e.trainer.place import Place
 from transformer_e2e.trainer.state import TrainState, new_state
-from transformer_e2e.trainer.world import World
 
 TOKENIZER_DIR = "tokenizer"
 SETTINGS_FILE = "settings.json"

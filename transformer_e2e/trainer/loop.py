@@ -5,31 +5,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from transformer_e2e.compute import generators
+from transformer_e2e.compute.progress import Progress
 from transformer_e2e.config.settings import TrainSettings
 from transformer_e2e.model.decoder import Decoder
 from transformer_e2e.runs.outcome import Outcome
 from transformer_e2e.runs.trial import Trial
-from transformer_e2e.trainer import generators
 from transformer_e2e.trainer.checkpoint import NextBatch, read_state, share_state
 from transformer_e2e.trainer.saver import Saver
 from transformer_e2e.trainer.state import TrainState
 from transformer_e2e.trainer.step import Batches, Step, take_step
 
 Evaluate = Callable[[Decoder, bool], dict[str, float] | None]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a progress bar shows, told after every step."""
-
-    step: int
-    max_steps: int
-    loss: float  # of this step [nats/token]
-    best_loss: float  # of the evaluations so far [nats/token]; infinite before the first
-    tokens_per_second: float  # since the last logged row
 
 
 def resume(state: TrainState, batches: Batches, trial: Trial, settings: TrainSettings) -> int | None:

@@ -14,9 +14,9 @@ from contextlib import AbstractContextManager
 import torch
 import torch.distributed as dist
 
+from transformer_e2e.compute.place import Place
+from transformer_e2e.compute.world import PATIENCE, World, joined, peers_alive
 from transformer_e2e.errors import PeerLost
-from transformer_e2e.trainer.place import Place
-from transformer_e2e.trainer.world import PATIENCE, World, joined, peers_alive
 
 CALLED, LEFT = "called", "left"  # keys of the store that all processes see
 POLL_SECONDS = 0.1

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from transformer_e2e.compute.tensor_file import TensorFile
 from transformer_e2e.trainer.checkpoint import Saved, write_saved
-from transformer_e2e.trainer.tensor_file import TensorFile
 
 
 class Snapshot:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import torch
 
+from transformer_e2e.compute.generators import seed_all
+from transformer_e2e.compute.world import World
 from transformer_e2e.config.settings import TrainSettings
 from transformer_e2e.model.decoder import Decoder
 from transformer_e2e.model.shape import ModelShape
 from transformer_e2e.trainer.compiled import Loss, compiled_loss
-from transformer_e2e.trainer.generators import seed_all
 from transformer_e2e.trainer.optimizer import make_optimizer
-from transformer_e2e.trainer.world import World
 
 
 @dataclass

@@ -11,15 +11,15 @@ import torch
 from torch import nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from transformer_e2e.compute import generators
+from transformer_e2e.compute.device import products_in
+from transformer_e2e.compute.world import World
 from transformer_e2e.config.settings import TrainSettings
 from transformer_e2e.data.permutation import mixed
-from transformer_e2e.trainer import generators
-from transformer_e2e.trainer.device import products_in
 from transformer_e2e.trainer.optimizer import set_learning_rate
 from transformer_e2e.trainer.schedule import learning_rate_at
 from transformer_e2e.trainer.share import share
 from transformer_e2e.trainer.state import TrainState
-from transformer_e2e.trainer.world import World
 
 Batches = Callable[[int], np.ndarray]  # index of a micro-batch -> ids (batch_size, context_window + 1)
 

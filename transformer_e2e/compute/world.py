@@ -12,8 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from transformer_e2e.compute.place import Place
 from transformer_e2e.errors import PeerLost
-from transformer_e2e.trainer.place import Place
 
 # A dead peer is noticed at once: the kernel closes its sockets. This is for one that is stuck, or whose
 # machine lost its power; rank 0 may spend minutes between two steps on a checkpoint.

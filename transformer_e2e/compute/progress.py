@@ -7,12 +7,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
-
-from transformer_e2e.trainer.loop import Progress
 
 LINE_SECONDS = 10.0  # between two lines of a log file, at first
 _LINE_SHARE = 0.02  # later: this part of the time so far, so that a day fills no screen after screen
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a progress bar shows, told after every step."""
+
+    step: int
+    max_steps: int
+    loss: float  # of this step
+    best_loss: float  # metric of the evaluations so far; infinite before the first
+    tokens_per_second: float  # since the last logged row
 
 
 class TrainingProgress:

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from transformer_e2e.compute.place import Place
 from transformer_e2e.errors import ConfigError
-from transformer_e2e.trainer.place import Place
 
 CUBLAS_WORKSPACE = ":4096:8"  # eight fixed buffers of 4 MiB: what cuBLAS asks for to be deterministic
 
