@@ -76,7 +76,7 @@ def documents(root: Path) -> Iterator[str]:
     yield from (topics[name] for name in sorted(topics))
     seen: set[str] = set()
     for path in sources(root):
-        texts = [text for text in dict.fromkeys(_docstrings(_parsed(root / path))) if text not in seen]
+        texts = [text for text in dict.fromkeys(_docstrings(parsed(root / path))) if text not in seen]
         seen.update(texts)
         if texts:
             yield "\n\n".join(texts)
@@ -84,7 +84,7 @@ def documents(root: Path) -> Iterator[str]:
 
 def _topics(path: Path) -> dict[str, str]:
     """The dictionary assigned to `topics`; empty when the file is absent or of another form."""
-    for statement in _parsed(path).body if path.exists() else ():
+    for statement in parsed(path).body if path.exists() else ():
         targets = statement.targets if isinstance(statement, ast.Assign) else ()
         if any(isinstance(target, ast.Name) and target.id == "topics" for target in targets):
             try:
@@ -96,7 +96,8 @@ def _topics(path: Path) -> dict[str, str]:
     return {}
 
 
-def _parsed(path: Path) -> ast.Module:
+def parsed(path: Path) -> ast.Module:
+    """The syntax tree of a source file; empty where this version of Python cannot read it."""
     with warnings.catch_warnings():  # old modules hold escapes that newer parsers frown on
         warnings.simplefilter("ignore")
         try:
@@ -105,13 +106,24 @@ def _parsed(path: Path) -> ast.Module:
             return ast.Module(body=[], type_ignores=[])
 
 
+def docstring(node: ast.AST) -> str | None:
+    """The cleaned docstring of a module, class or function; None where there is none, or only white space."""
+    if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return None
+    text = ast.get_docstring(node)
+    if not text or not text.strip():
+        return None
+    return text.encode("utf-8", errors="replace").decode("utf-8")  # an escape may be half a surrogate pair
+
+
+def children(node: ast.AST) -> Iterator[ast.AST]:
+    """The statements directly inside; expressions hold no docstrings, and most of the nodes."""
+    for block in STATEMENT_LISTS:
+        yield from getattr(node, block, ())
+
+
 def _docstrings(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-        text = ast.get_docstring(node)
-        if text and text.strip():
-            yield text.encode("utf-8", errors="replace").decode(
-                "utf-8"
-            )  # an escape may be half a surrogate pair
-    for block in STATEMENT_LISTS:  # expressions hold no docstrings, and most of the nodes
-        for child in getattr(node, block, ()):
-            yield from _docstrings(child)
+    if text := docstring(node):
+        yield text
+    for child in children(node):
+        yield from _docstrings(child)

@@ -57,6 +57,17 @@ def shared_runs(train: Iterable[str], validation: Iterable[str]) -> set[tuple[st
     return {run for document in train for run in _runs(document.split()) if run in known}
 
 
+def sharing(documents: Sequence[str], others: Iterable[str]) -> list[bool]:
+    """Of each document: does it share a run of SHARED_RUN words with `others`, or, if shorter, equal one?"""
+    known = {run for other in others for run in _runs_or_all(other)}
+    return [any(run in known for run in _runs_or_all(document)) for document in documents]
+
+
+def _runs_or_all(document: str) -> Iterable[tuple[str, ...]]:
+    words = document.split()
+    return _runs(words) if len(words) >= SHARED_RUN else [tuple(words)]
+
+
 def _runs(words: Sequence[str]) -> Iterable[tuple[str, ...]]:
     return zip(*(words[start:] for start in range(SHARED_RUN)), strict=False)
 
