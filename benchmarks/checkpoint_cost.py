@@ -92,8 +92,16 @@ def parser() -> argparse.ArgumentParser:
     for name, (default, text) in numbers.items():
         built.add_argument(f"--{name}", type=int, default=default, help=f"{text} (default {default})")
     built.add_argument("--optimizer", default="adamw", help="adamw or muon, as in training (default adamw)")
-    built.add_argument("--directory", help="where checkpoints are written (default: the temporary folder)")
+    built.add_argument(
+        "--directory", type=folder, help="where checkpoints are written (default: the temporary folder)"
+    )
     return built
+
+
+def folder(name: str) -> str:
+    """Made if it is not there."""
+    Path(name).mkdir(parents=True, exist_ok=True)
+    return name
 
 
 def new_case(arguments: argparse.Namespace, steps: int) -> Case:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,19 +20,9 @@ print(json.dumps(digests(download(sys.argv[1], Path(sys.argv[2])).directory)))
 """
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """One for all tests that do not harm it."""
-    home = tmp_path_factory.mktemp("home")
-    process = ServerProcess(tmp_path_factory.mktemp("serving") / "server", home)
-    process.start()
-    yield process
-    process.kill()
-
-
 @pytest.fixture
-def trials(server: ServerProcess, tmp_path: Path) -> Trials:
-    return Trials(server, tmp_path / "model_checkpoints")
+def trials(shared_server: ServerProcess, tmp_path: Path) -> Trials:
+    return Trials(shared_server, tmp_path / "model_checkpoints")
 
 
 def test_a_finished_trial_leaves_its_rows_a_proven_artifact_a_record_and_no_weights(trials: Trials) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,18 +22,9 @@ SWEEP = {
 }
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    home = tmp_path_factory.mktemp("home")
-    process = ServerProcess(tmp_path_factory.mktemp("serving") / "server", home)
-    process.start()
-    yield process
-    process.kill()
-
-
 @pytest.fixture
-def trials(server: ServerProcess, tmp_path: Path) -> Trials:
-    return Trials(server, tmp_path / "model_checkpoints")
+def trials(shared_server: ServerProcess, tmp_path: Path) -> Trials:
+    return Trials(shared_server, tmp_path / "model_checkpoints")
 
 
 def start_training(trials: Trials, toy: Toy, **env: str) -> ToyProcess:

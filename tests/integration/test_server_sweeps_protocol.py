@@ -6,11 +6,8 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-
-import pytest
 
 from tests.integration.sweep_driver import Agent, Sweep, ask, children_of, finish, grid
 from tests.serving import ServerProcess
@@ -27,16 +24,6 @@ def hyperband(**more: Any) -> dict[str, Any]:
     )
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """One server for all tests that leave it running; each has a sweep of its own."""
-    folder = tmp_path_factory.mktemp("sweeps")
-    process = ServerProcess(folder / "server", folder)
-    process.start()
-    yield process
-    process.kill()
-
-
 def after_one_trial(server: Any) -> tuple[Sweep, Agent, int]:
     """A grid whose first trial has finished, its idle agent, and the process that searches for it."""
     before = children_of(server.process.pid)
@@ -47,13 +34,13 @@ def after_one_trial(server: Any) -> tuple[Sweep, Agent, int]:
     return sweep, agent, search
 
 
-def test_each_of_200_points_is_issued_once_to_64_agents_at_once(server: Any) -> None:
+def test_each_of_200_points_is_issued_once_to_64_agents_at_once(shared_server: ServerProcess) -> None:
     spec = {
         "method": "grid",
         "program": "t.py",
         "parameters": {"x": {"values": list(range(40))}, "y": {"values": ["a", "b", "c", "d", "e"]}},
     }
-    sweep = Sweep(server, spec)
+    sweep = Sweep(shared_server, spec)
 
     def work(_: int) -> list[tuple[str, int, str]]:
         agent, got = sweep.agent(), []
@@ -76,15 +63,15 @@ def test_each_of_200_points_is_issued_once_to_64_agents_at_once(server: Any) -> 
     assert (view["state"], view["runCount"], view["runCountExpected"]) == ("FINISHED", 200, 200)
 
 
-def test_a_busy_agent_gets_no_second_trial(server: Any) -> None:
-    agent = Sweep(server, grid(2)).agent()
+def test_a_busy_agent_gets_no_second_trial(shared_server: ServerProcess) -> None:
+    agent = Sweep(shared_server, grid(2)).agent()
     run = agent.next()["run_id"]
     assert agent.beat(run) == []
     assert agent.beat(run) == []
 
 
-def test_a_command_whose_answer_was_lost_is_given_again(server: Any) -> None:
-    sweep = Sweep(server, grid(3))
+def test_a_command_whose_answer_was_lost_is_given_again(shared_server: ServerProcess) -> None:
+    sweep = Sweep(shared_server, grid(3))
     agent = sweep.agent()
     lost = agent.next()
     assert agent.next() == lost  # asked again sooner than an agent that got its answer would
@@ -92,8 +79,8 @@ def test_a_command_whose_answer_was_lost_is_given_again(server: Any) -> None:
     assert len(sweep.ledger()) == 1
 
 
-def test_a_trial_that_ended_before_it_began_is_failed_and_not_issued_again(server: Any) -> None:
-    sweep = Sweep(server, grid(2))
+def test_a_trial_that_ended_before_it_began_is_failed_and_not_repeated(shared_server: ServerProcess) -> None:
+    sweep = Sweep(shared_server, grid(2))
     agent, watched = sweep.agent(), sweep.agent()
     first, second = agent.next(), watched.next()
     assert watched.beat(second["run_id"]) == []
@@ -106,8 +93,8 @@ def test_a_trial_that_ended_before_it_began_is_failed_and_not_issued_again(serve
     assert sweep.view()["state"] == "FINISHED"
 
 
-def test_a_running_trial_that_vanished_is_failed(server: Any) -> None:
-    sweep = Sweep(server, grid(2))
+def test_a_running_trial_that_vanished_is_failed(shared_server: ServerProcess) -> None:
+    sweep = Sweep(shared_server, grid(2))
     agent = sweep.agent()
     run = agent.next()["run_id"]
     sweep.log(run, 0.5)
@@ -117,8 +104,8 @@ def test_a_running_trial_that_vanished_is_failed(server: Any) -> None:
     assert sweep.state(run) == "failed"
 
 
-def test_a_preempted_trial_is_handed_back_with_its_run_and_its_parameters(server: Any) -> None:
-    sweep = Sweep(server, grid(2))
+def test_a_preempted_trial_is_handed_back_with_run_and_parameters(shared_server: ServerProcess) -> None:
+    sweep = Sweep(shared_server, grid(2))
     first, second = sweep.agent(), sweep.agent()
     command = first.next()
     run = command["run_id"]
@@ -137,8 +124,8 @@ def test_a_preempted_trial_is_handed_back_with_its_run_and_its_parameters(server
     assert sweep.state(run) == "finished"
 
 
-def test_a_sweep_waits_for_its_preempted_trial_and_ends_with_its_failure(server: Any) -> None:
-    sweep = Sweep(server, grid(1))
+def test_a_sweep_waits_for_its_preempted_trial_and_ends_with_it(shared_server: ServerProcess) -> None:
+    sweep = Sweep(shared_server, grid(1))
     agent = sweep.agent()
     run = agent.next()["run_id"]
     sweep.post(run, preempting=True)
@@ -151,8 +138,8 @@ def test_a_sweep_waits_for_its_preempted_trial_and_ends_with_its_failure(server:
     assert sweep.view()["state"] == "FINISHED"
 
 
-def test_pause_resume_and_stop(server: Any) -> None:
-    sweep = Sweep(server, grid(5))
+def test_pause_resume_and_stop(shared_server: ServerProcess) -> None:
+    sweep = Sweep(shared_server, grid(5))
     busy, idle = sweep.agent(), sweep.agent()
     run = busy.next()["run_id"]
     sweep.set(state="PAUSED")
@@ -169,8 +156,8 @@ def test_pause_resume_and_stop(server: Any) -> None:
     assert {node["state"] for node in sweep.view()["runs"]} == {"finished"}
 
 
-def test_cancel_stops_every_trial_and_says_so_until_it_is_gone(server: Any) -> None:
-    sweep = Sweep(server, grid(5))
+def test_cancel_stops_every_trial_and_says_so_until_it_is_gone(shared_server: ServerProcess) -> None:
+    sweep = Sweep(shared_server, grid(5))
     agent, other = sweep.agent(), sweep.agent()
     run, unseen = agent.next()["run_id"], other.next()["run_id"]
     sweep.log(run, 0.5)
@@ -181,8 +168,8 @@ def test_cancel_stops_every_trial_and_says_so_until_it_is_gone(server: Any) -> N
     assert states == {run: ("killed", "cancelled"), unseen: ("killed", "cancelled")}
 
 
-def test_hyperband_stops_the_worse_trials_for_the_recorded_reason(server: Any) -> None:
-    sweep = Sweep(server, hyperband())
+def test_hyperband_stops_the_worse_trials_for_the_recorded_reason(shared_server: ServerProcess) -> None:
+    sweep = Sweep(shared_server, hyperband())
     agents = [sweep.agent() for _ in range(4)]
     runs = [agent.next()["run_id"] for agent in agents]
     for run, loss in zip(runs, (0.1, 0.2, 0.3, 0.9), strict=True):
@@ -195,8 +182,8 @@ def test_hyperband_stops_the_worse_trials_for_the_recorded_reason(server: Any) -
     assert (node["state"], node["stopReason"]) == ("killed", "pruned")
 
 
-def test_the_best_value_comes_from_the_history_and_else_from_the_summary(server: Any) -> None:
-    sweep = Sweep(server, grid(3, metric={"name": "loss", "goal": "minimize"}))
+def test_the_best_value_comes_from_the_history_else_the_summary(shared_server: ServerProcess) -> None:
+    sweep = Sweep(shared_server, grid(3, metric={"name": "loss", "goal": "minimize"}))
     assert sweep.view()["bestLoss"] is None
     first, second = (sweep.agent().next()["run_id"] for _ in range(2))
     sweep.log(first, 0.5, 0.2, 0.7)
@@ -207,9 +194,9 @@ def test_the_best_value_comes_from_the_history_and_else_from_the_summary(server:
     assert sweep.view()["bestLoss"] == 0.05
 
 
-def test_run_cap_ends_a_sweep_even_after_its_agent_has_left(server: Any) -> None:
+def test_run_cap_ends_a_sweep_even_after_its_agent_has_left(shared_server: ServerProcess) -> None:
     uniform = {"x": {"min": 0.0, "max": 1.0}}
-    sweep = Sweep(server, {"method": "random", "program": "t.py", "run_cap": 2, "parameters": uniform})
+    sweep = Sweep(shared_server, {"method": "random", "program": "t.py", "run_cap": 2, "parameters": uniform})
     agent = sweep.agent()
     runs = []
     for _ in range(2):
@@ -221,8 +208,8 @@ def test_run_cap_ends_a_sweep_even_after_its_agent_has_left(server: Any) -> None
     assert len(sweep.ledger()) == 2
 
 
-def test_an_agent_waits_while_another_works_on_the_last_trial(server: Any) -> None:
-    sweep = Sweep(server, grid(1))
+def test_an_agent_waits_while_another_works_on_the_last_trial(shared_server: ServerProcess) -> None:
+    sweep = Sweep(shared_server, grid(1))
     busy, idle = sweep.agent(), sweep.agent()
     run = busy.next()["run_id"]
     assert idle.beat() == []  # it may be preempted and handed back
@@ -230,8 +217,8 @@ def test_an_agent_waits_while_another_works_on_the_last_trial(server: Any) -> No
     assert idle.next() == busy.next() == {"type": "exit"}
 
 
-def test_a_changed_config_decides_from_the_next_trial_on(server: Any) -> None:
-    sweep = Sweep(server, grid(2))
+def test_a_changed_config_decides_from_the_next_trial_on(shared_server: ServerProcess) -> None:
+    sweep = Sweep(shared_server, grid(2))
     agent = sweep.agent()
     first = agent.next()
     finish(sweep, first["run_id"])
@@ -240,8 +227,8 @@ def test_a_changed_config_decides_from_the_next_trial_on(server: Any) -> None:
     assert (second["program"], second["args"]) == ("new.py", {"x": {"value": 7}})
 
 
-def test_a_bad_config_is_refused_with_every_problem_and_changes_nothing(server: Any) -> None:
-    sweep = Sweep(server, grid(2))
+def test_a_bad_config_is_refused_with_every_problem_and_changes_nothing(shared_server: ServerProcess) -> None:
+    sweep = Sweep(shared_server, grid(2))
     answer = sweep.set(config="{method: gird, run_cap: 0, parameters: {x: {values: []}}}", state="PAUSED")
     assert answer.status == 400
     for part in ("gird", "did you mean grid", "run_cap", "x"):
@@ -252,49 +239,49 @@ def test_a_bad_config_is_refused_with_every_problem_and_changes_nothing(server: 
         assert "invalid sweep configuration" in sweep.set(config=text or " ").errors
 
 
-def test_numbers_without_a_point_are_numbers(server: Any) -> None:
+def test_numbers_without_a_point_are_numbers(shared_server: ServerProcess) -> None:
     learning_rate = {"distribution": "log_uniform_values", "min": "1e-5", "max": "1e-4"}
     parameters = {"learning_rate": learning_rate}
-    sweep = Sweep(server, {"method": "random", "program": "t.py", "parameters": parameters})
+    sweep = Sweep(shared_server, {"method": "random", "program": "t.py", "parameters": parameters})
     values = [sweep.agent().next()["args"]["learning_rate"]["value"] for _ in range(5)]
     assert all(isinstance(value, float) and 1e-5 <= value <= 1e-4 for value in values)
     assert len(set(values)) == 5
 
 
-def test_nested_parameters_keep_their_shape(server: Any) -> None:
+def test_nested_parameters_keep_their_shape(shared_server: ServerProcess) -> None:
     nested = {"parameters": {"kind": {"value": "adam"}, "decay": {"values": [0.0, 0.1]}}}
     spec = {"method": "grid", "program": "t.py", "parameters": {"optimizer": nested}}
-    got = [Sweep(server, spec).agent().next()["args"]]
+    got = [Sweep(shared_server, spec).agent().next()["args"]]
     assert got == [{"optimizer": {"value": {"kind": "adam", "decay": 0.0}}}]
 
 
-def test_an_unknown_agent_is_sent_home(server: Any) -> None:
-    sweep = Sweep(server, grid(1))
+def test_an_unknown_agent_is_sent_home(shared_server: ServerProcess) -> None:
+    sweep = Sweep(shared_server, grid(1))
     known = sweep.agent()
-    unknown = Agent(server, "QWdlbnQ6OTk5OQ==")  # Agent:9999
+    unknown = Agent(shared_server, "QWdlbnQ6OTk5OQ==")  # Agent:9999
     query = 'mutation H($id: ID!) { agentHeartbeat(input: {id: $id, runState: "{}"}) { commands } }'
-    assert ask(server, query, id=unknown.id).status == 404  # wandb reads it as a deleted sweep
-    assert ask(server, query, id=known.id).status == 200
-    assert ask(server, query, id="nonsense").status == 400
+    assert ask(shared_server, query, id=unknown.id).status == 404  # wandb reads it as a deleted sweep
+    assert ask(shared_server, query, id=known.id).status == 200
+    assert ask(shared_server, query, id="nonsense").status == 400
 
 
-def test_agents_are_listed_with_their_trials(server: Any) -> None:
-    sweep = Sweep(server, grid(3))
+def test_agents_are_listed_with_their_trials(shared_server: ServerProcess) -> None:
+    sweep = Sweep(shared_server, grid(3))
     agent = sweep.agent()
     agent.next()
     (seen,) = sweep.view()["agents"]
     assert (seen["id"], seen["host"], seen["state"], seen["totalRuns"]) == (agent.id, "here", "RUNNING", 1)
 
 
-def test_a_search_that_died_is_replaced(server: Any) -> None:
-    _, agent, search = after_one_trial(server)
+def test_a_search_that_died_is_replaced(shared_server: ServerProcess) -> None:
+    _, agent, search = after_one_trial(shared_server)
     os.kill(search, signal.SIGKILL)
     assert agent.next()["args"] == {"x": {"value": 1}}
 
 
-def test_nobody_else_waits_for_a_slow_search(server: Any) -> None:
-    slow, idle, search = after_one_trial(server)
-    busy, quick = slow.agent(), Sweep(server, grid(9)).agent()
+def test_nobody_else_waits_for_a_slow_search(shared_server: ServerProcess) -> None:
+    slow, idle, search = after_one_trial(shared_server)
+    busy, quick = slow.agent(), Sweep(shared_server, grid(9)).agent()
     run = busy.next()["run_id"]
     os.kill(search, signal.SIGSTOP)
     try:
@@ -314,8 +301,8 @@ def test_nobody_else_waits_for_a_slow_search(server: Any) -> None:
         os.kill(search, signal.SIGCONT)
 
 
-def test_a_pause_that_comes_while_the_search_thinks_is_obeyed(server: Any) -> None:
-    sweep, agent, search = after_one_trial(server)
+def test_a_pause_that_comes_while_the_search_thinks_is_obeyed(shared_server: ServerProcess) -> None:
+    sweep, agent, search = after_one_trial(shared_server)
     os.kill(search, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(agent.beat)

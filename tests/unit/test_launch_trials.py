@@ -164,7 +164,7 @@ def test_a_missing_spec_names_the_nearest_file(tmp_path: Path):
 
 def test_a_spec_that_is_no_mapping_or_no_yaml_is_refused(tmp_path: Path):
     path = tmp_path / "spec.yaml"
-    for text, said in (("- a\n", "not a sweep"), ("a: [", "is not YAML")):
+    for text, said in (("- a\n", "must hold a sweep with the keys"), ("a: [", "is not YAML")):
         path.write_text(text)
         with pytest.raises(ConfigError, match=said):
             load_spec(path)

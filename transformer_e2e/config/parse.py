@@ -17,7 +17,8 @@ from transformer_e2e.config.convert import KeepDefault, convert, is_boolean, is_
 from transformer_e2e.config.generation import EXCLUSIVE, GenerationSettings
 from transformer_e2e.config.option import range_problems
 from transformer_e2e.config.settings import GROUPS, Settings
-from transformer_e2e.config.sources import from_environment, read_yaml, split_keys
+from transformer_e2e.config.sources import from_environment, split_keys
+from transformer_e2e.config.yaml_file import read_yaml
 from transformer_e2e.errors import ConfigError, nearest
 
 
@@ -124,7 +125,7 @@ def _merge(
     groups: Iterable[type[Any]], flags: dict[str, Any], unknown: Sequence[str], config: Path | None
 ) -> Values:
     hints = field_types(groups)
-    content = read_yaml(config) if config else {}
+    content = read_yaml(config, "config file", holds="KEY: value lines") if config else {}
     file_values, search, file_problems = split_keys(content, hints, in_sweep="WANDB_SWEEP_ID" in os.environ)
     merged = Values(sources={name: "default" for name in hints}, search=search)
     merged.problems.extend(f"{config}: {problem}" for problem in file_problems)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-from transformer_e2e.errors import ConfigError, nearest
+from transformer_e2e.errors import nearest
 
 # Keys by another name than the setting's own: W&B's names, and a plural.
 ALIASES = {
@@ -19,25 +17,6 @@ ALIASES = {
 }
 ENVIRONMENT = {"WANDB_RUN_PREFIX": "run_prefix", "RUN_NAME": "run_name"}
 SEARCH_PREFIX = "HP_SEARCH_"
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises ConfigError: missing, not YAML, or not a mapping."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"config file {path} does not exist{_similar_file(path)}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config file {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"config file {path} is not YAML: {error}") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"config file {path} must hold KEY: value lines, not a {type(content).__name__}")
-    return {str(key): value for key, value in content.items()}
 
 
 def split_keys(
@@ -74,10 +53,3 @@ def _prefix_for(value: Any, in_sweep: bool) -> Any:
     if isinstance(value, Mapping):
         return value.get("sweep" if in_sweep else "single")
     return value
-
-
-def _similar_file(path: Path) -> str:
-    folder = path.parent if path.parent.is_dir() else Path()
-    names = [str(item) for pattern in ("*.yml", "*.yaml") for item in folder.glob(pattern)]
-    close = difflib.get_close_matches(str(path), names, n=1, cutoff=0.4)
-    return f"; did you mean {close[0]}?" if close else ""

@@ -8,10 +8,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from transformer_e2e.config.convert import KeepDefault, convert
 from transformer_e2e.config.settings import GROUPS
+from transformer_e2e.config.yaml_file import read_yaml
 from transformer_e2e.errors import ConfigError, nearest
 
 # Programs whose parameters are our settings; a spec may run any other program.
@@ -30,18 +29,9 @@ def load_spec(path: Path, say: Callable[[str], None] = print) -> Json:
     """
     from transformer_e2e.search.spec import normalised, problems, warnings
 
-    try:
-        spec = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"no sweep file {path}{_nearest_file(path)}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the sweep file {path}: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from None
-    if not isinstance(spec, dict):
-        raise ConfigError(
-            f"{path} holds {type(spec).__name__}, not a sweep: it needs the keys method and parameters"
-        )
+    spec = read_yaml(
+        path, "sweep file", holds="a sweep with the keys method and parameters", folders=[Path("sweeps")]
+    )
     nothing = [] if spec.get("program") or spec.get("command") else [_NOTHING_TO_START]
     ConfigError.raise_if([*problems(spec), *nothing, *setting_problems(spec)], title=str(path))
     for warning in warnings(spec):
@@ -112,13 +102,3 @@ def _value_problem(name: str, value: Any, hint: Any, rule: Any) -> str | None:
     except ValueError as error:
         return f"{name}={value} {error}"
     return None if converted is None else rule.problem(name, converted)
-
-
-def _nearest_file(path: Path) -> str:
-    folders = [folder for folder in (path.parent, Path("sweeps")) if folder.is_dir()]
-    specs = sorted({str(found) for folder in folders for found in folder.glob("*.y*ml")})
-    if not specs:
-        return ""
-    close = {Path(spec).name: spec for spec in specs}
-    hint = nearest(path.name, close) or nearest(str(path), specs)
-    return f"{hint} (there are: {', '.join(specs)})"
