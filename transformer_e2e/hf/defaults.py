@@ -1,0 +1,40 @@
+"""Where this program's defaults and rules differ from those of Hugging Face's TrainingArguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformer_e2e.config.option import Rule
+
+# Intervals below 1 are shares of all steps (transformers' own rule), which suit a training of any length.
+DEFAULTS: dict[str, Any] = {
+    "logging_steps": 10,
+    "eval_strategy": "steps",
+    "eval_steps": 0.1,
+    "save_steps": 0.1,
+    "save_total_limit": 2,
+    "report_to": ["wandb"],
+}
+# A model that begins with random weights wants larger steps, and a warm-up of a tenth of them.
+FROM_SCRATCH: dict[str, Any] = {"learning_rate": 5e-4, "warmup_steps": 0.1}
+
+RULES = {
+    "per_device_train_batch_size": Rule(minimum=1),
+    "per_device_eval_batch_size": Rule(minimum=1),
+    "gradient_accumulation_steps": Rule(minimum=1),
+    "num_train_epochs": Rule(above=0),
+    "learning_rate": Rule(minimum=0),
+    "weight_decay": Rule(minimum=0),
+    "warmup_steps": Rule(minimum=0),
+    "adam_beta1": Rule(minimum=0, below=1),
+    "adam_beta2": Rule(minimum=0, below=1),
+    "adam_epsilon": Rule(above=0),
+    "max_grad_norm": Rule(minimum=0),
+    "label_smoothing_factor": Rule(minimum=0, below=1),
+    "logging_steps": Rule(above=0),
+    "eval_steps": Rule(above=0),
+    "save_steps": Rule(above=0),
+    "save_total_limit": Rule(minimum=1),
+    "seed": Rule(minimum=0, maximum=2**31 - 1),
+    "data_seed": Rule(minimum=0, maximum=2**31 - 1),
+}

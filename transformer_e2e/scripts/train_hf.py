@@ -1,0 +1,200 @@
+"""Train a Hugging Face model: masked or causal LM, classification, or question answering. One trial.
+
+The same command resumes a trial that was killed, and skips one that is done. Names are those of Hugging
+Face's examples; a YAML or JSON file of them works too. With no W&B configured, the embedded server is used
+for as long as the command lasts. With no data set named, it is made from this interpreter's documentation.
+
+example:
+  python -m transformer_e2e.scripts.train_hf --task classification --num_train_epochs 5
+  python -m transformer_e2e.scripts.train_hf transformer_e2e/configs/hf/mlm_wikitext.yaml --learning_rate 3e-5
+
+exit codes: 0 done (finished, early-stopped, pruned, diverged, or done before), 1 a bug, 2 wrong input,
+75 another attempt holds the trial (--no_wait), 130 Ctrl-C, 140 preempted, 143 terminated
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transformer_e2e.compute.place import Place, place
+from transformer_e2e.errors import exit_code_of
+from transformer_e2e.launch.console import open_console
+from transformer_e2e.launch.environment import DEFAULT_PROJECT, load_dotenv
+
+if TYPE_CHECKING:
+    from transformer_e2e.hf.parser import Given, TrialArgumentParser
+    from transformer_e2e.hf.prepared import Prepared
+    from transformer_e2e.runs.spec import Result, TrialSpec
+    from transformer_e2e.runs.trial import Trial
+
+Say = Callable[[str], None]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    given = list(sys.argv[1:] if argv is None else argv)
+    flags, unknown = build_parser().read(given)
+    show = flags.pop("print_config")
+    load_dotenv()
+
+    def work() -> int:
+        from transformer_e2e.hf.parser import merge
+
+        settings = merge(flags, unknown)
+        if show:
+            print_settings(settings)
+            return 0
+        return attempt(settings, given, place())
+
+    return exit_code_of(work)
+
+
+def build_parser() -> TrialArgumentParser:
+    from transformer_e2e.hf.parser import TrialArgumentParser
+
+    parser = TrialArgumentParser(
+        prog="python -m transformer_e2e.scripts.train_hf",
+        usage="%(prog)s [FILE.yaml|FILE.json] [--NAME VALUE ...]",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--print_config", action="store_true", help="show every setting and where it came from, then end"
+    )
+    return parser
+
+
+def attempt(given: Given, argv: Sequence[str], here: Place) -> int:
+    """One attempt at the trial that the settings describe."""
+    from transformer_e2e.launch.pictures import draw_after_training
+    from transformer_e2e.launch.server import connected
+    from transformer_e2e.runs.completion import is_done
+    from transformer_e2e.runs.life import run_trial
+    from transformer_e2e.runs.outcome import ExitCode
+
+    say = open_console(given.values["log_file"])
+    spec = trial_of(given, argv, here, say)
+    say(f"trial {spec.run_id}")
+    training = Training(given, spec, here, say)
+    if spec.force or not is_done(spec.root, spec.run_id):
+        training.open()  # before W&B hears of the trial: bad input leaves nothing behind
+    with connected():
+        code = run_trial(spec, training.run, say=say)
+    if code not in (ExitCode.INPUT, ExitCode.HELD):
+        draw_after_training(spec.root, spec.run_id, Path(given.values["plot_dir"]), say)
+    if code == ExitCode.DONE:
+        say(f'next: python scripts/manage_completed_runs.py status "{spec.run_id}"')
+        say(f'      python -m transformer_e2e.scripts.evaluate "{spec.run_id}"')
+        if given.values["task"] == "generative_qa":
+            say_summary(given, spec, say)
+    return code
+
+
+def trial_of(given: Given, argv: Sequence[str], here: Place, say: Say) -> TrialSpec:
+    from transformer_e2e.hf.identity import deciding_metric
+    from transformer_e2e.hf.reporting import reporting
+    from transformer_e2e.hf.trial_settings import trial_spec
+    from transformer_e2e.tasks.registry import task
+
+    reports = reporting(given.values, given.sources, os.environ)
+    module = task(given.values["task"])
+    torchrun = ["torchrun", "--standalone", f"--nproc_per_node={here.size}"]
+    launcher = torchrun if here.size > 1 else ["python"]
+    spec = trial_spec(
+        given,
+        reports,
+        metric=deciding_metric(given.values, metric=module.METRIC, goal=module.GOAL),
+        project=DEFAULT_PROJECT,
+        entity=os.environ.get("WANDB_ENTITY"),
+        rerun_command=shlex.join([*launcher, "-m", "transformer_e2e.scripts.train_hf", *argv, "--force"]),
+        processes=here.size,
+    )
+    for note in (*given.notes, *reports.notes):
+        say(f"note: {note}")
+    if reports.silent:
+        os.environ["WANDB_MODE"] = "disabled"
+    return spec
+
+
+@dataclass
+class Training:
+    """The training of one trial: its inputs are opened and checked first, the long rest is done at once."""
+
+    given: Given
+    spec: TrialSpec
+    here: Place
+    say: Say
+    _prepare: Callable[[], Prepared] | None = None
+
+    def open(self) -> None:
+        """Load the raw data and check all inputs. Raises UserErrors."""
+        from transformer_e2e.hf.trial_settings import arguments_of
+        from transformer_e2e.tasks.registry import task
+
+        self.arguments, notes = arguments_of(self.given, self.spec.directory, self.here)
+        for note in notes:
+            self.say(f"note: {note}")
+        self._prepare = task(self.arguments.task).open_task(self.arguments, self.say)
+
+    def run(self, trial: Trial) -> Result:
+        from transformers import set_seed
+
+        from transformer_e2e.compute.progress import training_progress
+        from transformer_e2e.hf.training import train
+
+        if self._prepare is None:  # its record was there a moment ago, and was cleared
+            self.open()
+        assert self._prepare is not None
+        set_seed(self.arguments.seed)
+        prepared = self._prepare()
+        with training_progress(self.say) as progress:
+            return train(
+                trial,
+                prepared,
+                self.arguments,
+                say=self.say,
+                metric_name=self.spec.metric_name,
+                goal=self.spec.goal,
+                on_progress=progress,
+            )
+
+
+def say_summary(given: Given, spec: TrialSpec, say: Say) -> None:
+    """The last line of generative_qa: what people compare, by short names; a Python dictionary."""
+    from transformer_e2e.runs.completion import read
+
+    record = read(spec.root, spec.run_id)
+    if record is None:
+        return
+    measured = {name: record.metrics.get(f"eval/{name}") for name in ("loss", "exact_match", "f1")}
+    summary = {
+        "lr": given.values["learning_rate"],
+        "bs": given.values["per_device_train_batch_size"],
+        "wd": given.values["weight_decay"],
+        "eval_loss": measured["loss"],
+        "exact_match": measured["exact_match"],
+        "f1": measured["f1"],
+        "runtime": round(record.seconds, 2),  # [s], of all attempts
+    }
+    say(str(summary))
+
+
+def print_settings(given: Given) -> None:
+    """One `name: value` line a setting, so that the output is an argument file again."""
+    from transformer_e2e.hf.spelling import known_words
+
+    other_words = set(known_words())
+    for name, value in given.values.items():
+        if name not in other_words:
+            print(f"{f'{name}: {json.dumps(value)}':<52} # {given.sources[name]}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
