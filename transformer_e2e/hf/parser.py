@@ -21,7 +21,8 @@ from transformers.training_args import TrainingArguments
 from transformer_e2e.config.convert import KeepDefault
 from transformer_e2e.config.hf_settings import DataArguments, ModelArguments, RunArguments
 from transformer_e2e.config.option import Rule
-from transformer_e2e.config.sources import from_environment, read_yaml
+from transformer_e2e.config.sources import from_environment
+from transformer_e2e.config.yaml_file import read_yaml
 from transformer_e2e.errors import ConfigError, nearest
 from transformer_e2e.hf.defaults import DEFAULTS, FROM_SCRATCH, RULES
 from transformer_e2e.hf.spelling import in_own_words, known_words
@@ -119,7 +120,8 @@ def merge(flags: dict[str, Any], unknown: Sequence[str]) -> Given:
 def read_file(path: Path) -> dict[str, Any]:
     """The settings in an argument file, names in lower case. Raises ConfigError."""
     if path.suffix != ".json":
-        return {name.lower(): value for name, value in read_yaml(path).items()}
+        content = read_yaml(path, "argument file", holds="name: value lines")
+        return {name.lower(): value for name, value in content.items()}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
