@@ -51,7 +51,10 @@ def read_hub(
     try:
         loaded = datasets.load_dataset(name, config, revision=revision)
     except Exception as error:  # the network's, the Hub's, pyarrow's and the library's own: dozens of classes
-        raise DataError(refusal(given, name, error)) from error
+        works = (
+            "--dataset=python-docs, a text file, a folder of .txt files, or a folder written by save_to_disk"
+        )
+        raise DataError(refusal(given, error, works + nearest(name, ["python-docs"]))) from error
     return _splits(loaded, given, text_column, validation_fraction)
 
 
@@ -104,10 +107,9 @@ def _rows(table: Any, given: str, text_column: str) -> list[str]:
     return [row for row in rows if row is not None]
 
 
-def refusal(given: str, name: str, error: Exception) -> str:
-    """What to tell the user when `datasets` could not load `name`: whose fault it is, and what works."""
+def refusal(given: str, error: Exception, works: str) -> str:
+    """What to tell the user when `datasets` could not load what was given: whose fault it is, what works."""
     chain = " ".join(f"{type(cause).__name__} {cause}" for cause in _causes(error))
-    works = "--dataset=python-docs, a text file, a folder of .txt files, or a folder written by save_to_disk"
     if re.search(r"gated|\b40[13]\b|authenticat", chain, re.IGNORECASE):
         why = "the Hub wants an account for it: run `hf auth login`, or set HF_TOKEN"
     elif re.search(r"offline|connect|reach|resolve|timed? ?out|max retries", chain, re.IGNORECASE):
@@ -117,7 +119,7 @@ def refusal(given: str, name: str, error: Exception) -> str:
         )
     else:
         why = f"`datasets` says: {error}"
-    return f"{given} cannot be loaded: {why}. Without the Hub: {works}{nearest(name, ['python-docs'])}"
+    return f"{given} cannot be loaded: {why}. Without the Hub: {works}"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

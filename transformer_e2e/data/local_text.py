@@ -40,10 +40,11 @@ def files_digest(root: Path, files: list[Path]) -> str:
 
 def read_split(path: Path, validation_fraction: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(train, validation): each file is a document; the end of a single one is held out."""
-    return split(unique(_text(file) for file in text_files(path)), validation_fraction)
+    return split(unique(read_text(file) for file in text_files(path)), validation_fraction)
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The file's UTF-8 text, its line ends as they are. Raises DataError for another encoding."""
     try:
         return path.read_bytes().decode(
             "utf-8-sig"
