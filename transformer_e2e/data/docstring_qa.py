@@ -27,13 +27,15 @@ MOST_DEFAULTS = 2  # questions of one signature, about different values: over ha
 LONGEST_ANSWER = 200  # characters
 LONGEST_CONDITION = 120  # characters
 
-EXCEPTION = r"([A-Za-z_.]*[A-Z]\w*(?:Error|Exception|Warning|Interrupt|Exit|Iteration|Timeout))\b"
 RAISES = re.compile(
-    rf"\brais(?:es?|ing)\s+(?:an?\s+|the\s+)?(?::\w+:)?[`'\"]*(?-i:{EXCEPTION})", re.IGNORECASE
+    r"\b[Rr]ais(?:es?|ing):?\s+(?:an?\s+|the\s+)?(?::\w+:)?[`'\"]*((?:\w+\.)*[A-Z]\w+)\b(?!\s+exceptions)"
 )
-IS_RAISED = re.compile(rf"{EXCEPTION}[`'\"]*(?:\s+exception)?\s+(?:is|will\s+be)\s+raised\b")
-RETURNS = re.compile(r"(?:This\s+(?:function|method)\s+)?:?returns?:?\s+", re.IGNORECASE)
-CONDITION = re.compile(r"\s*,?\s*((?:if|when|unless)\s[^.;]*)")  # after the exception
+IS_RAISED = re.compile(
+    r"\b((?:\w+\.)*[A-Z]\w*(?:Error|Exception|Warning|Interrupt|Exit|Iteration|Timeout))[`'\"]*"
+    r"(?:\s+exception)?\s+(?:is|will\s+be)\s+raised\b"
+)
+RETURNS = re.compile(r"(?:This\s+(?:function|method)\s+)?returns?:?\s+", re.IGNORECASE)
+CONDITION = re.compile(r"[`'\"]*(?:\s+exception)?[,:]?\s*((?:if|when|unless)\s[^.;]*)")  # after the exception
 CONDITION_FIRST = re.compile(r"((?:If|When|Unless)\s[^,.;]*),")
 NO_SENTENCE = re.compile(r"\S+\(.*->|:|\W*\Z", re.DOTALL)  # an old form of signature, a field
 
@@ -81,10 +83,10 @@ def questions(one: Definition) -> Iterator[Question]:
     offset = len(one.signature) + 2
     spans = [(start + offset, end + offset) for start, end in sentences(one.docstring)]
     context = _context(one)
-    yield from _defaults(one)
-    yield from _raises(one, context, spans)
-    yield from _returns(one, context, spans)
-    yield from _summary(one, context, spans)
+    found = [*_defaults(one), *_raises(one, context, spans), *_returns(one, context, spans)]
+    yield from found
+    if found:  # where nothing else is asked, no question would have to be read
+        yield from _summary(one, context, spans)
 
 
 def _context(one: Definition) -> str:
@@ -145,12 +147,10 @@ def _returns(one: Definition, context: str, spans: Spans) -> Iterator[Question]:
 
 
 def _summary(one: Definition, context: str, spans: Spans) -> Iterator[Question]:
-    """Of docstrings that go on after their first sentence, which does not say what is returned."""
+    """Of docstrings whose first sentence does not say what is returned."""
     start, end = spans[0]
     answer = context[start:end]
-    if len(spans) < 2 or not _is_answer(answer):
-        return
-    if not NO_SENTENCE.match(answer) and not RETURNS.match(answer):
+    if _is_answer(answer) and not NO_SENTENCE.match(answer) and not RETURNS.match(answer):
         noun = "stand for" if one.signature.startswith("class ") else "do"
         text = _choose(one, "summary", f"What does {one.name} {noun}?", f"What is {one.name} for?")
         yield Question("summary", text, ((answer, start),))
