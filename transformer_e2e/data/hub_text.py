@@ -109,17 +109,20 @@ def _rows(table: Any, given: str, text_column: str) -> list[str]:
 
 def refusal(given: str, error: Exception, works: str) -> str:
     """What to tell the user when `datasets` could not load what was given: whose fault it is, what works."""
+    return f"{given} cannot be loaded: {fault(error, 'datasets')}. Without the Hub: {works}"
+
+
+def fault(error: Exception, library: str) -> str:
+    """Why `library` could not load something by name: the account, the network, or in its own words."""
     chain = " ".join(f"{type(cause).__name__} {cause}" for cause in _causes(error))
     if re.search(r"gated|\b40[13]\b|authenticat", chain, re.IGNORECASE):
-        why = "the Hub wants an account for it: run `hf auth login`, or set HF_TOKEN"
-    elif re.search(r"offline|connect|reach|resolve|timed? ?out|max retries", chain, re.IGNORECASE):
-        why = (
-            "the Hugging Face Hub cannot be reached and no copy is in the cache of `datasets` (HF_HOME); "
+        return "the Hub wants an account for it: run `hf auth login`, or set HF_TOKEN"
+    if re.search(r"offline|connect|reach|resolve|timed? ?out|max retries", chain, re.IGNORECASE):
+        return (
+            f"the Hugging Face Hub cannot be reached and no copy is in the cache of `{library}` (HF_HOME); "
             "load it once with a network, or copy such a cache here and set HF_HOME"
         )
-    else:
-        why = f"`datasets` says: {error}"
-    return f"{given} cannot be loaded: {why}. Without the Hub: {works}"
+    return f"`{library}` says: {error}"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
