@@ -199,14 +199,14 @@ def _space(root: Path) -> str:
 
 def _status_on_wandb(args: argparse.Namespace, unknown: UnknownTrial) -> int:
     """What W&B knows of a trial that is not on this disk."""
-    from transformer_e2e.config.generation import GenerationSettings
+    from transformer_e2e.config.model_choice import ModelChoice
     from transformer_e2e.launch.environment import load_dotenv
     from transformer_e2e.launch.tracked_trial import Tracker
     from transformer_e2e.runs.status_text import remote_lines
 
     load_dotenv()
     with ExitStack() as stack:
-        tracker = Tracker(GenerationSettings(project=args.project, entity=args.entity), stack)
+        tracker = Tracker(ModelChoice(project=args.project, entity=args.entity), stack)
         try:
             tracker.connect()
             runs = tracker.runs_of(args.run_id, entity=tracker.entity, project=tracker.project)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from transformer_e2e.config.generation import GenerationSettings
-from transformer_e2e.config.parse import add_settings, resolve_generation
+from transformer_e2e.config.parse import add_settings, resolve_use
 from transformer_e2e.errors import ConfigError
 
 SHIPPED = Path(__file__).parents[2] / "transformer_e2e" / "configs" / "generate_config.yml"
@@ -25,15 +26,15 @@ def parse(*argv: str, text: str | None = None, folder: Path = Path()) -> Generat
     if text is not None:
         config = folder / "generate.yml"
         config.write_text(text)
-    return resolve_generation(vars(known), unknown, config)
+    return resolve_use(GenerationSettings, vars(known), unknown, config)
 
 
 def test_the_shipped_file_says_what_the_defaults_are() -> None:
-    assert resolve_generation({}, [], SHIPPED) == GenerationSettings()
+    assert resolve_use(GenerationSettings, {}, [], SHIPPED) == GenerationSettings()
     names = {
         line.lstrip("# ").split(":")[0].lower() for line in SHIPPED.read_text().splitlines() if ":" in line
     }
-    known = {name for name in GenerationSettings.__dataclass_fields__ if name != "cache"}  # for comparisons
+    known = {item.name for item in fields(GenerationSettings) if item.name != "cache"}  # for comparisons
     assert known - {"project", "entity"} <= names
 
 

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
+from transformer_e2e.config.model_choice import ModelChoice
 from transformer_e2e.config.option import option
-from transformer_e2e.config.settings import DEVICES
-from transformer_e2e.errors import ConfigError
-
-STANDARD_INPUT = "-"
-# Of each group one setting is given. A flag makes the file's keys of its group void.
-EXCLUSIVE = (("run_id", "checkpoint", "artifact"), ("prompt", "prompt_file"))
+from transformer_e2e.config.text_lines import text_lines
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerationSettings:
-    """One generation. Without run_id, checkpoint and artifact the newest finished trial is used."""
+class GenerationSettings(ModelChoice):
+    """One generation."""
 
-    run_id: str | None = option(None, "any unique beginning of a run ID", counts=False)
-    checkpoint: str | None = option(None, "a checkpoint directory, or a trial's", counts=False)
-    artifact: str | None = option(None, "an artifact, e.g. model-<run_id>:best", counts=False)
+    EXCLUSIVE = (*ModelChoice.EXCLUSIVE, ("prompt", "prompt_file"))
+
     prompt: tuple[str, ...] = option(
         ("Return a",),
         "text to continue, to the letter; may be given several times; an empty one begins a text",
@@ -60,31 +53,9 @@ class GenerationSettings:
     )
     cache: bool = option(True, "keep what was computed for earlier tokens; changes speed alone", counts=False)
     json: bool = option(False, "one JSON object a line instead of text, each when it is over", counts=False)
-    device: str = option("auto", "auto takes cuda, then mps, then cpu", counts=False, choices=DEVICES)
-    checkpoint_dir: str = option("model_checkpoints", "folder of trials and records", counts=False)
-    project: str | None = option(
-        None, "W&B project (None: WANDB_PROJECT, else transformer-e2e)", counts=False
-    )
-    entity: str | None = option(None, "W&B entity (None: WANDB_ENTITY, else the key's own)", counts=False)
 
     def prompts(self) -> list[str]:
         """What to continue, read from the file if there is one. Raises ConfigError."""
         if self.prompt_file is None:
             return list(self.prompt)
-        name = "standard input" if self.prompt_file == STANDARD_INPUT else f"--prompt_file={self.prompt_file}"
-        try:
-            if self.prompt_file == STANDARD_INPUT:
-                content = sys.stdin.buffer.read()
-            else:
-                content = Path(self.prompt_file).read_bytes()
-            text = content.decode("utf-8-sig")
-        except OSError as error:
-            raise ConfigError(
-                f"{name} cannot be read: {error.strerror}; it is a text file with one prompt a line"
-            ) from None
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"{name} is no UTF-8 text (byte {error.start}); convert it first") from None
-        prompts = [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
-        if not prompts:
-            raise ConfigError(f"{name} holds no prompt; write one a line")
-        return prompts
+        return text_lines(self.prompt_file, "--prompt_file", "prompt")

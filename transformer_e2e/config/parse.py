@@ -11,15 +11,17 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from transformer_e2e.config.convert import KeepDefault, convert, is_boolean, is_list, metavar
-from transformer_e2e.config.generation import EXCLUSIVE, GenerationSettings
+from transformer_e2e.config.model_choice import ModelChoice
 from transformer_e2e.config.option import range_problems
 from transformer_e2e.config.settings import GROUPS, Settings
 from transformer_e2e.config.sources import from_environment, split_keys
 from transformer_e2e.config.yaml_file import read_yaml
 from transformer_e2e.errors import ConfigError, nearest
+
+C = TypeVar("C", bound=ModelChoice)
 
 
 @dataclass(frozen=True)
@@ -90,16 +92,17 @@ def resolve(flags: dict[str, Any], unknown: Sequence[str], config: Path | None) 
     return Resolved(settings, values.sources, values.search)
 
 
-def resolve_generation(
-    flags: dict[str, Any], unknown: Sequence[str], config: Path | None
-) -> GenerationSettings:
-    """What to generate: flags over `config` over defaults. Raises ConfigError with every problem."""
-    values = _merge([GenerationSettings], flags, unknown, config)
+def resolve_use(
+    group: type[C], flags: dict[str, Any], unknown: Sequence[str], config: Path | None = None
+) -> C:
+    """What to do with a trained model: flags over `config` over defaults. Raises ConfigError with every
+    problem."""
+    values = _merge([group], flags, unknown, config)
     values.problems.extend(f"{config}: unknown key {key}; it is of a training" for key in values.search)
-    for group in EXCLUSIVE:
-        _keep_one(values, group)
-    settings = GenerationSettings(**values.by_name)
-    ConfigError.raise_if(values.problems + range_problems(settings))
+    for names in group.EXCLUSIVE:
+        _keep_one(values, names)
+    settings = group(**values.by_name)
+    ConfigError.raise_if(values.problems + range_problems(settings) + settings.problems())
     return settings
 
 
@@ -118,7 +121,12 @@ def _keep_one(values: Values, group: Sequence[str]) -> None:
 
 def field_types(groups: Iterable[type[Any]]) -> dict[str, Any]:
     """Type hint of every setting, by field name."""
-    return {name: hint for group in groups for name, hint in typing.get_type_hints(group).items()}
+    return {
+        item.name: hints[item.name]
+        for group in groups
+        for hints in [typing.get_type_hints(group)]
+        for item in fields(group)
+    }
 
 
 def _merge(

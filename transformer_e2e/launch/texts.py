@@ -10,7 +10,7 @@ from typing import TextIO
 
 from transformer_e2e.config.generation import GenerationSettings
 from transformer_e2e.data.text_stream import TextStream
-from transformer_e2e.launch.open_model import OpenModel
+from transformer_e2e.launch.decoder_model import DecoderModel
 from transformer_e2e.model.choice import Sampling
 from transformer_e2e.model.sampling import Continuation, Request
 
@@ -58,7 +58,7 @@ class _Screen:
 def write_texts(
     prompts: Sequence[str],
     settings: GenerationSettings,
-    opened: OpenModel,
+    opened: DecoderModel,
     out: TextIO,
     say: Callable[[str], None],
 ) -> None:
@@ -102,7 +102,7 @@ def write_texts(
 
 
 def _texts(
-    prompts: Sequence[str], settings: GenerationSettings, opened: OpenModel, say: Callable[[str], None]
+    prompts: Sequence[str], settings: GenerationSettings, opened: DecoderModel, say: Callable[[str], None]
 ) -> list[_Text]:
     window = opened.model.shape.context_window
     texts = []
@@ -135,7 +135,7 @@ def _take(text: _Text, token: int | None, most: int) -> bool:
     return False
 
 
-def _line(text: _Text, settings: GenerationSettings, opened: OpenModel) -> str:
+def _line(text: _Text, settings: GenerationSettings, opened: DecoderModel) -> str:
     facts = {
         "prompt": text.prompt,
         "text": text.stream.text,

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from transformer_e2e.config.generation import GenerationSettings
+from transformer_e2e.config.model_choice import ModelChoice
 from transformer_e2e.errors import LaunchError, TrackerError, UserError
 from transformer_e2e.launch.environment import DEFAULT_PROJECT
 from transformer_e2e.launch.server import DEFAULT_ROOT, configured, connected
@@ -35,9 +35,9 @@ class Tracker:
     """W&B as a source of models; the embedded server of this folder, if there is one, is started when the
     first question needs it and used until the `stack` is closed."""
 
-    def __init__(self, settings: GenerationSettings, stack: ExitStack) -> None:
-        self.project = settings.project or os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT
-        self.entity = settings.entity or os.environ.get("WANDB_ENTITY")
+    def __init__(self, choice: ModelChoice, stack: ExitStack) -> None:
+        self.project = choice.project or os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT
+        self.entity = choice.entity or os.environ.get("WANDB_ENTITY")
         self._stack = stack
         self._connection: Connection | None = None
 

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transformer_e2e.config.generation import GenerationSettings
-from transformer_e2e.config.parse import add_settings, resolve_generation
+from transformer_e2e.config.parse import add_settings, resolve_use
 from transformer_e2e.errors import exit_code_of
 from transformer_e2e.launch.environment import load_dotenv
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = vars(args)
     config = flags.pop("gen_config")
     load_dotenv()
-    return exit_code_of(lambda: generate(resolve_generation(flags, unknown, config)))
+    return exit_code_of(lambda: generate(resolve_use(GenerationSettings, flags, unknown, config)))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -52,10 +52,11 @@ def build_parser() -> argparse.ArgumentParser:
 def generate(settings: GenerationSettings) -> int:
     """Write the texts to standard output, each piece as soon as it is known. Returns 0."""
     prompts = settings.prompts()  # a missing file is said before a model is fetched
+    from transformer_e2e.launch.decoder_model import DECODER
     from transformer_e2e.launch.models import open_model
     from transformer_e2e.launch.texts import write_texts
 
-    with open_model(settings, say) as opened:
+    with open_model(settings, DECODER, say) as opened:
         for line in (opened.describe(), *opened.notes):
             say(line)
         try:

@@ -33,8 +33,8 @@ from transformer_e2e.config.settings import Settings
 from transformer_e2e.config.sweep_spec import sweep_spec
 from transformer_e2e.errors import ConfigError, exit_code_of
 from transformer_e2e.launch.console import open_console
+from transformer_e2e.launch.decoder_model import ARTIFACT_FILES
 from transformer_e2e.launch.environment import DEFAULT_PROJECT, load_dotenv
-from transformer_e2e.launch.open_model import ARTIFACT_FILES
 from transformer_e2e.launch.ranks import await_own_signal, follow, lead, told_once
 from transformer_e2e.runs.outcome import ExitCode, Outcome
 from transformer_e2e.trainer.share import require_a_sequence_each
