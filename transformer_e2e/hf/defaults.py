@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from transformer_e2e.config.option import Rule
@@ -17,6 +18,8 @@ DEFAULTS: dict[str, Any] = {
 }
 # A model that begins with random weights wants larger steps, and a warm-up of a tenth of them.
 FROM_SCRATCH: dict[str, Any] = {"learning_rate": 5e-4, "warmup_steps": 0.1}
+
+TRACKERS = ("wandb", "all", "none")
 
 RULES = {
     "per_device_train_batch_size": Rule(minimum=1),
@@ -38,3 +41,22 @@ RULES = {
     "seed": Rule(minimum=0, maximum=2**31 - 1),
     "data_seed": Rule(minimum=0, maximum=2**31 - 1),
 }
+
+
+def conflicts(values: Mapping[str, Any]) -> list[str]:
+    """The rules over several settings that are broken, one sentence each."""
+    found = []
+    for suffix in ("", "_full_eval"):
+        if values[f"fp16{suffix}"] and values[f"bf16{suffix}"]:
+            found.append(f"--fp16{suffix} and --bf16{suffix} exclude each other; keep one of them")
+    if values["early_stopping_patience"] and values["eval_strategy"] == "no":
+        found.append("--early_stopping_patience needs evaluations: --eval_strategy=epoch or steps")
+    unknown = [name for name in values["report_to"] or [] if name not in TRACKERS]
+    if unknown:
+        found.append(
+            f"--report_to={','.join(unknown)} is not possible here; wandb works, or none (metrics.jsonl in "
+            f"the trial's folder has every row)"
+        )
+    if values["validation_file"] and not values["train_file"] and not values["dataset_name"]:
+        found.append("--validation_file needs a --train_file")
+    return found

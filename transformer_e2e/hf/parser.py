@@ -24,7 +24,7 @@ from transformer_e2e.config.option import Rule
 from transformer_e2e.config.sources import from_environment
 from transformer_e2e.config.yaml_file import read_yaml
 from transformer_e2e.errors import ConfigError, nearest
-from transformer_e2e.hf.defaults import DEFAULTS, FROM_SCRATCH, RULES
+from transformer_e2e.hf.defaults import DEFAULTS, FROM_SCRATCH, RULES, conflicts
 from transformer_e2e.hf.spelling import in_own_words, known_words
 from transformer_e2e.hf.values import is_flag, read_value, structure, takes_list
 
@@ -58,6 +58,7 @@ class TrialArgumentParser(HfArgumentParser):
         for name in known_words():
             if f"--{name}" not in self._option_string_actions:
                 _add_boolean(self, name, argparse.SUPPRESS)
+                _add_negation(self, name)
 
     def _add_dataclass_arguments(self, dtype: Any) -> None:
         """Called by Hugging Face's parser for each of GROUPS."""
@@ -67,14 +68,7 @@ class TrialArgumentParser(HfArgumentParser):
             text = argparse.SUPPRESS if name in known_words() else _help(item)
             if is_flag(hint) or "const" in item.metadata:  # --fsdp takes a word, or none
                 _add_boolean(section, name, text)
-                section.add_argument(
-                    f"--no_{name}",
-                    dest=name,
-                    action="store_const",
-                    const="false",
-                    default=argparse.SUPPRESS,
-                    help=argparse.SUPPRESS,
-                )
+                _add_negation(section, name)
             else:
                 nargs = "+" if takes_list(hint) else None
                 section.add_argument(
@@ -112,7 +106,7 @@ def merge(flags: dict[str, Any], unknown: Sequence[str]) -> Given:
     given.values.update(
         vars(DataArguments(**given.group(DataArguments)))
     )  # fills in what depends on the task
-    problems += _range_problems(given)
+    problems += _range_problems(given) + conflicts(given.values)
     ConfigError.raise_if(problems)
     return given
 
@@ -210,6 +204,17 @@ def _rule(item: Field[Any]) -> Rule | None:
 def _add_boolean(section: Any, name: str, text: str) -> None:
     section.add_argument(
         f"--{name}", nargs="?", const="true", default=argparse.SUPPRESS, metavar="BOOL", help=text
+    )
+
+
+def _add_negation(section: Any, name: str) -> None:
+    section.add_argument(
+        f"--no_{name}",
+        dest=name,
+        action="store_const",
+        const="false",
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
     )
 
 

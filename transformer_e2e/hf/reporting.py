@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from transformer_e2e.config.convert import FALSE_WORDS, TRUE_WORDS
-from transformer_e2e.errors import ConfigError
 
 UPLOADING = ("end", "checkpoint", *TRUE_WORDS)  # values of WANDB_LOG_MODEL; the best model is what goes up
 HF_PROJECT = "huggingface"  # TrainingArguments.project where none was given
@@ -26,15 +25,11 @@ class Reporting:
 def reporting(
     values: Mapping[str, Any], sources: Mapping[str, str], environment: Mapping[str, str]
 ) -> Reporting:
-    """Flags win over the environment. Raises ConfigError for a tracker that this program does not know."""
-    names = [name.lower() for name in values["report_to"] or ["none"]]
-    if unknown := [name for name in names if name not in ("wandb", "all", "none")]:
-        raise ConfigError(
-            f"--report_to={','.join(unknown)} is not possible here; wandb works, or none (metrics.jsonl in "
-            f"the trial's folder has every row)"
-        )
+    """Flags win over the environment."""
     switched_off = environment.get("WANDB_DISABLED", "").lower() in TRUE_WORDS
-    silent = names == ["none"] or (switched_off and sources["report_to"] == "default")
+    silent = values["report_to"] in (None, [], ["none"]) or (
+        switched_off and sources["report_to"] == "default"
+    )
     notes = []
     upload, wish = bool(values["upload"]), environment.get("WANDB_LOG_MODEL", "").lower()
     if wish in FALSE_WORDS and sources["upload"] == "default":
