@@ -25,6 +25,7 @@ from transformer_e2e.data.tokens import TokenizedData, prepare
 from transformer_e2e.metrics.yardsticks import VERSION as YARDSTICKS_VERSION
 from transformer_e2e.metrics.yardsticks import yardsticks
 from transformer_e2e.model.shape import ModelShape
+from transformer_e2e.runs.final_metrics import final_metrics
 from transformer_e2e.runs.journal import read_journal
 from transformer_e2e.runs.outcome import Outcome
 from transformer_e2e.runs.spec import Result
@@ -168,14 +169,3 @@ def write_extra_files(data: TokenizedData, settings: Settings, directory: Path) 
     data.tokenizer.save(directory / TOKENIZER_DIR)
     content = {"settings": settings.counted(), "data": data.fingerprint, "corpus": data.corpus_fingerprint}
     (directory / SETTINGS_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def final_metrics(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """The last row's value of every metric, and those of the best evaluation as `best/eval/...`."""
-    last = {name: value for row in rows for name, value in row["metrics"].items()}
-    evaluations = [row["metrics"] for row in rows if "eval/loss" in row["metrics"]]
-    if not evaluations:
-        return last
-    best = min(evaluations, key=lambda metrics: metrics["eval/loss"])
-    shown = {f"best/{name}": value for name, value in best.items() if name.startswith("eval/")}
-    return last | shown | {"best/step": best["train/global_step"]}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from transformer_e2e.compute import generators
+from transformer_e2e.compute.meter import Meter
 from transformer_e2e.compute.progress import Progress
 from transformer_e2e.config.settings import TrainSettings
 from transformer_e2e.model.decoder import Decoder
@@ -124,26 +124,3 @@ def row_of(step: Step, state: TrainState) -> dict[str, float]:
 def next_batch(batches: Batches, settings: TrainSettings) -> NextBatch:
     """The first micro-batch of a step: what a checkpoint's certificate covers of the data."""
     return lambda step: batches(step * settings.gradient_accumulation)
-
-
-class Meter:
-    """Tokens per second of the steps alone, without evaluations and checkpoints."""
-
-    def __init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        self.tokens, self.seconds = 0, 0.0
-
-    def __enter__(self) -> None:
-        self.began = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds += time.perf_counter() - self.began
-
-    def count(self, tokens: int) -> None:
-        self.tokens += tokens
-
-    @property
-    def rate(self) -> float:
-        return self.tokens / self.seconds if self.seconds else 0.0

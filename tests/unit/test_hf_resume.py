@@ -1,0 +1,70 @@
+"""A Hugging Face training that is killed or stopped anywhere goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import hf_case
+from tests.unit.training_case import DirectoryTrial, Killed, scramble_generators
+from transformer_e2e.compute import generators
+from transformer_e2e.compute.certificate import digest_json, digest_tensors
+from transformer_e2e.hf.training import train
+from transformer_e2e.runs.outcome import Outcome
+from transformer_e2e.runs.spec import Result
+
+
+def attempt(trial: DirectoryTrial, patience: int = 0, **changes: Any) -> tuple[Result, dict[str, str]]:
+    """One process's work; what it leaves, as digests. Raises Killed."""
+    prepared = hf_case.prepared()
+    scramble_generators()
+    result = train(
+        trial,
+        prepared,
+        hf_case.arguments(trial.directory / "unused", patience=patience, **changes),
+        say=lambda _: None,
+        metric_name="eval/loss",
+        goal="minimize",
+    )
+    drawn = generators.capture()
+    return result, {
+        "weights": digest_tensors(prepared.model.state_dict()),
+        "generators": digest_tensors(drawn.tensors) + digest_json(drawn.plain),
+    }
+
+
+def to_the_end(directory: Path, kills: list[float], stops: list[float], **changes: Any) -> Any:
+    """Attempts that die or stop at the given polls, and a last one that does neither."""
+    for kill, stop in zip(kills, stops, strict=True):
+        trial = DirectoryTrial(directory, kill_at=kill, stop_at=stop)
+        try:
+            result, _ = attempt(trial, **changes)
+            assert result.outcome is Outcome.STOPPED
+        except Killed:
+            pass
+    trial = DirectoryTrial(directory)
+    result, digests = attempt(trial, **changes)
+    return result.outcome, result.steps, digests, trial.rows
+
+
+NEVER = float("inf")
+CASES: dict[str, dict[str, Any]] = {
+    "fp32": {},
+    "bf16": {"bf16": True},
+    "epochs": {"eval_strategy": "epoch", "save_strategy": "steps", "save_steps": 1, "logging_steps": 4},
+    "by length": {"train_sampling_strategy": "group_by_length", "gradient_accumulation_steps": 1},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_kills_and_stops_leave_no_trace(tmp_path: Path, case: str) -> None:
+    changes = CASES[case]
+    whole = to_the_end(tmp_path / "whole", [], [], **changes)
+    assert whole[0] is Outcome.FINISHED
+    polls = [2, 3, 4, 6, 9, 13]
+    killed = to_the_end(tmp_path / "killed", polls, [NEVER] * len(polls), **changes)
+    assert killed == whole
+    stopped = to_the_end(tmp_path / "stopped", [NEVER] * len(polls), polls, **changes)
+    assert stopped == whole

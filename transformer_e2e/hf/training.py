@@ -1,0 +1,76 @@
+"""A Hugging Face training as the work of one trial: resume, training, final numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from transformers.utils.logging import disable_progress_bar
+
+from transformer_e2e.compute.device import prepare_process
+from transformer_e2e.compute.progress import Progress
+from transformer_e2e.hf.arguments import Arguments
+from transformer_e2e.hf.prepared import Prepared
+from transformer_e2e.hf.trial_trainer import TrialTrainer
+from transformer_e2e.runs.final_metrics import final_metrics
+from transformer_e2e.runs.journal import read_journal
+from transformer_e2e.runs.outcome import Outcome
+from transformer_e2e.runs.spec import Result
+from transformer_e2e.runs.trial import Trial
+
+
+def train(
+    trial: Trial,
+    prepared: Prepared,
+    arguments: Arguments,
+    *,
+    say: Callable[[str], None],
+    metric_name: str,
+    goal: str,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Result:
+    """Train until the arguments' end, from the trial's newest checkpoint if it has one.
+
+    `metric_name` ("eval/loss") decides, with `goal` ("minimize" or "maximize"), which checkpoint is best.
+    The process is deterministic from here on. Raises ConfigError if no evaluation gives that metric,
+    CheckpointError, DiskFull, and PeerLost where several processes train.
+    """
+    prepare_process(threads=0)
+    disable_progress_bar()  # one for each checkpoint's weights
+    trainer = TrialTrainer(
+        trial,
+        prepared,
+        arguments.training,
+        metric_name=metric_name,
+        minimize=goal == "minimize",
+        patience=arguments.run.early_stopping_patience,
+        on_progress=on_progress,
+    )
+    step = trainer.restore()
+    say(
+        f"{prepared.model.num_parameters() / 1e6:.2f} M parameters on {trainer.args.device.type} with "
+        f"{torch.get_num_threads()} threads; {len(prepared.train):,} training examples, "
+        f"{len(prepared.evaluation):,} for evaluation; "
+        + ("starting at step 0" if step is None else f"resumed at step {step}")
+    )
+    outcome = trainer.work()
+    if not trainer.world.is_main:
+        return Result(outcome)
+    metrics = final_metrics(
+        read_journal(trial.directory), metric_name=metric_name, minimize=goal == "minimize"
+    )
+    best = metrics.get(f"best/{metric_name}")
+    if best is not None and outcome is not Outcome.STOPPED:
+        what = str(outcome).replace("_", "-")
+        say(
+            f"{what} after step {trainer.state.global_step}: best {metric_name} {best:.4f} at step "
+            f"{metrics['best/step']}"
+        )
+    return Result(
+        outcome,
+        metrics,
+        best_metric=best,
+        steps=trainer.state.global_step,
+        device=trainer.args.device.type,
+        schema=prepared.schema.as_json(),
+    )
