@@ -115,6 +115,7 @@ def work(toy: Toy, trial: Trial) -> Result:
         {"eval/loss": state["sum"] / toy.steps, "sum": state["sum"]},
         steps=toy.steps,
         schema={"task": "sum", "labels": ["even", "odd"]},
+        measured_on={"name": "numbers", "split": "validation", "examples": 12},
     )
 
 

@@ -35,6 +35,8 @@ def test_a_finished_trial_leaves_its_rows_a_proven_artifact_a_record_and_no_weig
     assert record.best_metric == record.metrics["eval/loss"] == run.summary["best/eval/loss"]
     assert record.wandb_run == f"local/toys/{run.name}"
     assert record.schema == {"task": "sum", "labels": ["even", "odd"]}
+    assert record.measured_on == {"name": "numbers", "split": "validation", "examples": 12}
+    assert (run.summary["data/name"], run.summary["data/examples"]) == ("numbers", 12)
     assert trials.checkpoints(toy) == []
     assert record.freed_bytes > 2 * toy.payload  # two checkpoints
     assert not list(trials.directory(toy).rglob("*.bin"))

@@ -72,6 +72,7 @@ def test_a_sweep_of_transformers_ends_with_table_pictures_sample_and_yardsticks(
     best = min(found, key=lambda record: record["best_metric"])
     assert f"a sample from {best['artifact']}:\n" in command.output
     assert "warning: no sample" not in command.output
+    assert " corpus.txt  validation " in command.output
     assert f"best model: {best['metrics']['best/eval/bits_per_byte']:.3f}" in command.output
     assert all(name in command.output for name in ("gzip -9", "bigram", "xz -9 of the validation text after"))
     pictures = command.folder / "plots" / command.sweep().rpartition("/")[2]

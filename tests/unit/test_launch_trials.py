@@ -10,7 +10,7 @@ import pytest
 
 from transformer_e2e.errors import ConfigError, LaunchError
 from transformer_e2e.launch import environment
-from transformer_e2e.launch.report import yardstick_lines
+from transformer_e2e.launch.report import table, yardstick_lines
 from transformer_e2e.launch.spec import load_spec, searched, setting_problems
 from transformer_e2e.launch.sweep import SweepPath, parse_created
 from transformer_e2e.launch.trials import (
@@ -103,6 +103,16 @@ def test_yardsticks_say_which_are_beaten_and_by_how_much():
     assert "2.500" in lines[1] and "beaten by 0.200" in lines[1]
     assert "2.100" in lines[2] and "missed by 0.200" in lines[2]
     assert yardstick_lines(row("b")) == []
+
+
+def test_the_table_says_what_each_metric_was_measured_on():
+    facts = {"data/name": "reviews.csv", "data/split": "validation", "data/examples": 1234}
+    known = TrialRow(run="a", run_id="a", outcome="finished", value=1.5, summary=facts)
+    head, first, second = table([row("b", "failed"), known], [], "eval/loss", "minimize").splitlines()
+    assert head.split() == ["trial", "outcome", "data", "split", "examples", "eval/loss", "bits/byte", "time"]
+    assert first.split() == ["*", "a", "finished", "reviews.csv", "validation", "1,234", "1.5000"]
+    assert second.split() == ["b", "failed"]
+    assert "examples" not in table([row("b")], [], "eval/loss", "minimize")
 
 
 def test_the_sweep_is_read_from_what_wandb_prints():

@@ -14,6 +14,7 @@ from transformer_e2e.launch.trials import TrialRow, ranked, setting
 from transformer_e2e.plots.scale import label
 from transformer_e2e.runs.completion import read as read_record
 from transformer_e2e.runs.times import clock
+from transformer_e2e.runs.tracker_queries import DATA_PREFIX
 
 BITS = "eval/bits_per_byte"
 YARDSTICKS = {  # the names that metrics.yardsticks gives them
@@ -22,6 +23,7 @@ YARDSTICKS = {  # the names that metrics.yardsticks gives them
     "xz": "xz -9 of the validation text alone",
     "xz_primed": "xz -9 of the validation text after the training text",
 }
+_FACTS = {"name": "data", "split": "split", "examples": "examples"}  # what a trial's metrics come from
 _LOG_WIDTH = 140  # a file or a pipe has no width; rich would cut at 80
 
 
@@ -31,7 +33,9 @@ def table(rows: Sequence[TrialRow], searched: Sequence[str], metric: str, goal: 
     from rich.table import Table
 
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("", "trial", "outcome", *searched, metric, "bits/byte", "time"):
+    facts = [name for name in _FACTS if any(DATA_PREFIX + name in row.summary for row in rows)]
+    titles = [_FACTS[name] for name in facts]
+    for title in ("", "trial", "outcome", *searched, *titles, metric, "bits/byte", "time"):
         shown.add_column(
             title, no_wrap=title == "trial", justify="left" if title in ("", "trial") else "right"
         )
@@ -43,6 +47,7 @@ def table(rows: Sequence[TrialRow], searched: Sequence[str], metric: str, goal: 
             row.run_id,
             f"[{style}]{row.outcome}[/]" if style else row.outcome,
             *[label(setting(row.settings, name)) for name in searched],
+            *[_fact(row, name) for name in facts],
             "" if row.value is None else f"{row.value:.4f}",
             _bits_text(row),
             "" if row.seconds is None else clock(row.seconds),
@@ -127,6 +132,11 @@ def bare_wandb(sweep: str, root: Path | None) -> list[str]:
         f"  export WANDB_BASE_URL=http://127.0.0.1:8080 WANDB_API_KEY=$(cat {root / 'api_key'})",
         f"  wandb agent --forward-signals {sweep}",
     ]
+
+
+def _fact(row: TrialRow, name: str) -> str:
+    value = row.summary.get(DATA_PREFIX + name, "")
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _bits_text(row: TrialRow) -> str:

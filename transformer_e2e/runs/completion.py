@@ -54,6 +54,9 @@ class Record:
     schema: dict[str, Any] | None = (
         None  # task, fields and labels of a Hugging Face model; None: no such model
     )
+    measured_on: dict[str, str | int] = field(
+        default_factory=dict
+    )  # data of the metrics: name, split, examples
     kept_local: bool = False  # local weights stay although a copy is proven, or is not wanted (--keep_local)
     freed_bytes: int = 0  # of local weights that the cleaning deleted
     created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))

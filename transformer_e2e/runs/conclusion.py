@@ -19,7 +19,7 @@ from transformer_e2e.runs.outcome import ExitCode, Outcome
 from transformer_e2e.runs.spec import Result, TrialSpec
 from transformer_e2e.runs.stop import Reason, StopNow, StopRequest
 from transformer_e2e.runs.tracker import Session
-from transformer_e2e.runs.tracker_queries import BEST_PREFIX, Intent
+from transformer_e2e.runs.tracker_queries import BEST_PREFIX, DATA_PREFIX, Intent
 
 CTRL_C_EXIT_CODE = 255  # what W&B's own handler reports for Ctrl-C, and shows as "killed"
 _FINISH_SECONDS = 60.0
@@ -134,6 +134,7 @@ class Conclusion:
 
     def _prune(self, result: Result, trial: LiveTrial, seconds: float) -> Leaving:
         record = self._record(Ending.PRUNED, result, trial, seconds)
+        self._summarise(record)
         self._say(f"pruned by the sweep after step {trial.last_step}")
         if self._spec.upload_pruned:
             self._published(record)
@@ -174,6 +175,7 @@ class Conclusion:
                 seconds=round(seconds + total_seconds(spec.directory), 3),
                 counted=dict(spec.counted),
                 schema=None if result.schema is None else dict(result.schema),
+                measured_on=dict(result.measured_on),
                 wandb_run=self._session.path,
                 url=self._session.url,
                 kept_local=spec.keep_local,
@@ -182,6 +184,7 @@ class Conclusion:
 
     def _summarise(self, record: Record) -> None:
         summary: dict[str, object] = dict(record.metrics)
+        summary |= {f"{DATA_PREFIX}{name}": value for name, value in record.measured_on.items()}
         if record.best_metric is not None:
             summary[BEST_PREFIX + record.metric_name] = record.best_metric
         if record.outcome is Ending.DIVERGED:

@@ -62,3 +62,5 @@ class Result:
     device: str | None = None  # where it ran, for the ledger of attempts
     # What the model needs to know of its examples, as JSON values; kept in the record. None: nothing.
     schema: Mapping[str, Any] | None = None
+    # Where the metrics come from: `name` and `split` of the data, `examples`; empty: unknown.
+    measured_on: Mapping[str, str | int] = field(default_factory=dict)

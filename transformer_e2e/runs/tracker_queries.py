@@ -13,6 +13,7 @@ from transformer_e2e.errors import TrackerError
 from transformer_e2e.runs.tracker_connection import Connection, Refused
 
 BEST_PREFIX = "best/"  # our summary key for the best value of a metric: best/eval/loss
+DATA_PREFIX = "data/"  # our summary keys for the data of the metrics: data/name, data/split, data/examples
 CHECKPOINT_STEP = "checkpoint/step"  # summary keys of the newest checkpoint on the trial's own disk
 CHECKPOINT_DIGEST = "checkpoint/digest"
 _MOST_RUNS = 10_000

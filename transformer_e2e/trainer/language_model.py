@@ -74,10 +74,11 @@ def train_language_model(
     marks = data_yardsticks(data) if place.is_main else {}
     with meeting.world(device) if meeting else nullcontext(World.alone()) as world:
         state = resumed_state(trial, data, settings, device, world, say)
+        evaluate = evaluator(data, settings, trial, world)
         outcome = train(
             state,
             batch_source(data, settings),
-            evaluator(data, settings, trial, world),
+            evaluate,
             trial,
             settings.train,
             log_interval=settings.run.log_interval,
@@ -92,7 +93,20 @@ def train_language_model(
     if best is not None and outcome is not Outcome.STOPPED:
         what = str(outcome).replace("_", "-")
         say(f"{what} after step {state.step}: best eval/loss {best:.4f} at step {metrics['best/step']}")
-    return Result(outcome, metrics, best_metric=best, steps=state.step, device=device.type)
+    source = Path(settings.data.dataset)
+    measured_on = {
+        "name": source.name if source.exists() else settings.data.dataset,
+        "split": "validation",
+        "examples": len(evaluate.partial_windows()),
+    }
+    return Result(
+        outcome,
+        metrics,
+        best_metric=best,
+        steps=state.step,
+        device=device.type,
+        measured_on=measured_on,
+    )
 
 
 def resumed_state(
