@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from transformer_e2e.compute.place import Place
-from transformer_e2e.config.settings import Settings
 from transformer_e2e.errors import WRONG_INPUT, PeerLost, UserError, complain, exit_code_of
 from transformer_e2e.runs.outcome import ExitCode
 from transformer_e2e.runs.stop import Reason, StopNow, StopRequest
@@ -18,6 +17,7 @@ from transformer_e2e.trainer.follower import Follower
 if TYPE_CHECKING:
     from transformer_e2e.trainer.meeting import Meeting
 
+Stage = Callable[[], object]
 TORCHRUN_SECONDS = 10.0  # until it has seen that a process failed, and ends the others
 MAIN_SECONDS = 25.0  # for rank 0 to say how it ended; torchrun kills 30 s after its SIGTERM
 SIGNAL_SECONDS = 2.0  # between torchrun's signals to two of its processes
@@ -45,12 +45,13 @@ def lead(place: Place, action: Callable[[Meeting], int]) -> int:
     return code
 
 
-def follow(place: Place, settings: Settings) -> int:
-    """Every other rank: train along if rank 0 trains. The exit code is 0 whenever training ended in order:
-    how it ended, and with what code, is for rank 0 to say. Main thread only."""
+def follow(place: Place, stages: Callable[[Trial, Meeting], Sequence[Stage]]) -> int:
+    """Every other rank: take part in each of the `stages(trial, meeting)` that rank 0 calls to, the last of
+    which is the training. The exit code is 0 whenever training ended in order: how it ended, and with what
+    code, is for rank 0 to say. Main thread only."""
     with StopRequest() as stop:
         try:
-            return _follow(place, settings, stop)
+            return _follow(place, stages, stop)
         except StopNow:
             return (stop.reason or Reason.TERMINATED).exit_code
         except (PeerLost, UserError) as error:
@@ -61,8 +62,7 @@ def follow(place: Place, settings: Settings) -> int:
             return ExitCode.FAILED
 
 
-def _follow(place: Place, settings: Settings, stop: StopRequest) -> int:
-    from transformer_e2e.trainer.language_model import train_language_model
+def _follow(place: Place, stages: Callable[[Trial, Meeting], Sequence[Stage]], stop: StopRequest) -> int:
     from transformer_e2e.trainer.meeting import Meeting
 
     def asked() -> bool:
@@ -70,22 +70,16 @@ def _follow(place: Place, settings: Settings, stop: StopRequest) -> int:
         return stop.reason is not None
 
     meeting = Meeting(place)
-    if not meeting.called():
-        return after_main(meeting.exit_code(seconds=0, give_up=asked) or ExitCode.DONE)
-    try:
-        train_language_model(
-            Follower(asked),
-            settings,
-            say=lambda _: None,
-            on_progress=lambda _: None,
-            place=place,
-            meeting=meeting,
-        )
-    except PeerLost:  # rank 0 may have left with an error of its own, and has told it
-        code = meeting.exit_code(seconds=MAIN_SECONDS, give_up=asked)
-        if code is None:
-            raise
-        return after_main(code)
+    for take_part in stages(Follower(asked), meeting):
+        if not meeting.called():
+            return after_main(meeting.exit_code(seconds=0, give_up=asked) or ExitCode.DONE)
+        try:
+            take_part()
+        except (PeerLost, UserError):  # rank 0 may have left with an error of its own, and has told it
+            code = meeting.exit_code(seconds=MAIN_SECONDS, give_up=asked)
+            if not code:
+                raise
+            return after_main(code)
     return ExitCode.DONE
 
 

@@ -90,7 +90,7 @@ def single(settings: Settings, argv: Sequence[str], here: Place) -> int:
         return attempt(settings, argv, here, None)
     if here.is_main:
         return lead(here, lambda meeting: attempt(settings, argv, here, meeting))
-    return follow(here, settings)
+    return follow(here, lambda trial, meeting: [lambda: train_along(trial, settings, here, meeting)])
 
 
 def attempt(settings: Settings, argv: Sequence[str], here: Place, meeting: Meeting | None) -> int:
@@ -138,6 +138,15 @@ def train(
     if meeting and result.outcome is Outcome.STOPPED:
         await_own_signal(trial)
     return result
+
+
+def train_along(trial: Trial, settings: Settings, here: Place, meeting: Meeting) -> None:
+    """What every rank but 0 does of it."""
+    from transformer_e2e.trainer.language_model import train_language_model
+
+    train_language_model(
+        trial, settings, say=lambda _: None, on_progress=lambda _: None, place=here, meeting=meeting
+    )
 
 
 def trial_spec(settings: Settings, argv: Sequence[str], here: Place) -> TrialSpec:
