@@ -23,11 +23,15 @@ class UserError(Exception):
 class ConfigError(UserError):
     """Settings, a config file or a sweep spec that cannot be used."""
 
+    problems: tuple[str, ...] = ()  # one by one, where there were several to tell
+
     @classmethod
     def raise_if(cls, problems: Sequence[str], title: str = "invalid configuration") -> None:
         """Report every problem at once; a sweep should not fail five times for five typos."""
         if problems:
-            raise cls("\n".join([f"{title}:", *(f"  - {problem}" for problem in problems)]))
+            error = cls("\n".join([f"{title}:", *(f"  - {problem}" for problem in problems)]))
+            error.problems = tuple(problems)
+            raise error
 
 
 class CheckpointError(UserError):

@@ -11,7 +11,7 @@ import pytest
 from transformer_e2e.errors import ConfigError, LaunchError
 from transformer_e2e.launch import environment
 from transformer_e2e.launch.report import table, yardstick_lines
-from transformer_e2e.launch.spec import load_spec, searched, setting_problems
+from transformer_e2e.launch.spec import load_spec, overridden, searched, setting_problems
 from transformer_e2e.launch.sweep import SweepPath, parse_created
 from transformer_e2e.launch.trials import (
     TrialRow,
@@ -154,6 +154,34 @@ def test_parameters_that_are_no_settings_and_values_out_of_range_are_all_named()
     assert len(problems) == 4
     assert "did you mean learning_rate?" in problems[0]
     assert setting_problems({**spec, "command": ["python", "mine.py"]}) == []
+
+
+def test_the_other_program_is_asked_about_its_own_parameters():
+    spec = {
+        "program": "transformer_e2e.scripts.train_hf",
+        "command": ["${interpreter}", "-m", "${program}", "--block_size=4", "${args}"],
+        "parameters": {
+            "lr": {"values": [1e-5, "high"]},
+            "weight_deca": {"distribution": "normal"},
+            "block_size": {"min": 4, "max": 64},
+            "model_name_or_path": {"value": None},
+        },
+    }
+    problems = setting_problems(spec)
+    assert len(problems) == 3
+    assert any("did you mean weight_decay?" in problem for problem in problems)
+    assert any("--learning_rate=high" in problem for problem in problems)
+    assert any("--block_size=4 must be at least 8" in problem for problem in problems)
+
+
+def test_an_override_counts_key_by_key_and_parameter_by_parameter():
+    spec = {"method": "grid", "run_cap": 9, "parameters": {"a": {"value": 1}, "b": {"values": [1, 2]}}}
+    changes = {"run_cap": 2, "parameters": {"b": {"value": 7}, "c": {"value": None}}}
+    assert overridden(spec, changes) == {
+        "method": "grid",
+        "run_cap": 2,
+        "parameters": {"a": {"value": 1}, "b": {"value": 7}, "c": {"value": None}},
+    }
 
 
 def test_searched_parameters_are_those_that_vary():

@@ -43,6 +43,7 @@ class SweepOrder:
     """What the user asked for: `spec` (a new sweep) or `sweep` (`entity/project/id`, go on with it)."""
 
     spec: Path | None = None
+    override: Path | None = None  # what of `spec` is to be otherwise
     sweep: str | None = None
     agents: int | None = None  # None: what suits the cores
     count: int | None = None  # trials an agent runs before it leaves; None: until the sweep ends
@@ -86,7 +87,7 @@ def run_sweep(order: SweepOrder) -> int:
     """
     say = open_console(order.log_file)
     order = _checked(order)
-    spec = load_spec(order.spec) if order.spec else None
+    spec = load_spec(order.spec, override=order.override) if order.spec else None
     with Interrupts() as interrupts, connected(order.root) as server:
         if server:
             say(f"no W&B is configured: using the embedded server at {server.url}, data in {order.root}/")
@@ -112,6 +113,8 @@ def _checked(order: SweepOrder) -> SweepOrder:
     problems = []
     if (order.spec is None) == (order.sweep is None):
         problems.append("give a sweep file such as sweeps/quickstart.yaml, or --sweep ENTITY/PROJECT/ID")
+    if order.override and not order.spec:
+        problems.append("--override changes a sweep file; a sweep that exists cannot be changed")
     for name, value in (("agents", order.agents), ("count", order.count)):
         if value is not None and value < 1:
             problems.append(f"--{name}={value} must be at least 1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from transformer_e2e.errors import ConfigError, nearest
 
 # Programs whose parameters are our settings; a spec may run any other program.
 OWN_PROGRAM = "transformer_e2e.scripts.train"
+HF_PROGRAM = "transformer_e2e.scripts.train_hf"
 _NOTHING_TO_START = (
     "neither program nor command: an agent has nothing to start; our trials need "
     f'command: ["${{env}}", "${{interpreter}}", "-m", {OWN_PROGRAM}, "${{args}}"]'
@@ -22,27 +23,49 @@ _NOTHING_TO_START = (
 Json = dict[str, Any]
 
 
-def load_spec(path: Path, say: Callable[[str], None] = print) -> Json:
+def load_spec(path: Path, say: Callable[[str], None] = print, *, override: Path | None = None) -> Json:
     """The sweep in `path`, with numbers where YAML read texts such as 1e-5; what is odd about it is said.
 
-    Raises ConfigError with every problem, or with the nearest file's name.
+    What stands in the file `override` counts instead: whole keys, but each parameter by itself. Raises
+    ConfigError with every problem, or with the nearest file's name.
     """
     from transformer_e2e.search.spec import normalised, problems, warnings
 
-    spec = read_yaml(
-        path, "sweep file", holds="a sweep with the keys method and parameters", folders=[Path("sweeps")]
-    )
+    folders, title = [Path("sweeps")], str(path)
+    spec = read_yaml(path, "sweep file", holds="a sweep with the keys method and parameters", folders=folders)
+    if override is not None:
+        changes = read_yaml(
+            override, "override file", holds="keys of a sweep", folders=[Path("sweeps/offline")]
+        )
+        spec, title = overridden(spec, changes), f"{path} with {override}"
     nothing = [] if spec.get("program") or spec.get("command") else [_NOTHING_TO_START]
-    ConfigError.raise_if([*problems(spec), *nothing, *setting_problems(spec)], title=str(path))
+    ConfigError.raise_if([*problems(spec), *nothing, *setting_problems(spec)], title=title)
     for warning in warnings(spec):
-        say(f"warning: {path}: {warning}")
+        say(f"warning: {title}: {warning}")
     return normalised(spec)
 
 
+def overridden(spec: Json, changes: Json) -> Json:
+    """`spec` with the keys of `changes`; of `parameters`, only those that `changes` names."""
+    merged = {**spec, **changes}
+    both = (spec.get("parameters"), changes.get("parameters"))
+    if all(isinstance(parameters, dict) for parameters in both):
+        merged["parameters"] = {**spec["parameters"], **changes["parameters"]}
+    return merged
+
+
 def setting_problems(spec: Json) -> list[str]:
-    """Parameters of our own training program that are no setting, and values that the setting refuses."""
-    if OWN_PROGRAM not in (spec.get("command") or ()):
-        return []
+    """Parameters of our own training programs that are no setting, and values that the setting refuses."""
+    words = [spec.get("program") if word == "${program}" else word for word in spec.get("command") or ()]
+    if OWN_PROGRAM in words:
+        return _own_problems(spec)
+    if HF_PROGRAM in words:
+        fixed = [str(word) for word in words[words.index(HF_PROGRAM) + 1 :] if not str(word).startswith("$")]
+        return _hf_problems(spec, fixed)
+    return []
+
+
+def _own_problems(spec: Json) -> list[str]:
     known = {item.name: item for group in GROUPS.values() for item in fields(group)}
     hints = {name: hint for group in GROUPS.values() for name, hint in typing.get_type_hints(group).items()}
     found = []
@@ -54,6 +77,24 @@ def setting_problems(spec: Json) -> list[str]:
             if problem := _value_problem(name, value, hints[name], known[name].metadata["rule"]):
                 found.append(f"parameters: {problem}")
     return found
+
+
+def _hf_problems(spec: Json, fixed: Sequence[str]) -> list[str]:
+    """What the program itself says of the flags in the command, the constants, and each value by turns."""
+    from transformer_e2e.hf.parser import TrialArgumentParser, merge
+
+    flags, rest = TrialArgumentParser().read(fixed)
+    values = {name: _named_values(parameter) for name, parameter in (spec.get("parameters") or {}).items()}
+    constants = {name: several[0] for name, several in values.items() if len(several) == 1}
+    trials = [{name: value} for name, several in values.items() for value in several if name not in constants]
+    unnamed = [{name: None} for name, several in values.items() if not several]
+    found: list[str] = []
+    for trial in [{}, *trials, *unnamed]:
+        try:
+            merge({**flags, **constants, **trial}, rest)
+        except ConfigError as error:
+            found += [f"parameters: {problem}" for problem in error.problems or (str(error),)]
+    return list(dict.fromkeys(found))
 
 
 def metric_of(spec: Json) -> tuple[str, str]:

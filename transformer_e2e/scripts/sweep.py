@@ -25,8 +25,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     from transformer_e2e.launch.run_sweep import SweepOrder, run_sweep
 
     load_dotenv()
+    if args.print_spec:
+        return exit_code_of(lambda: print_spec(args.spec, args.override))
     order = SweepOrder(
         spec=args.spec,
+        override=args.override,
         sweep=args.sweep,
         agents=args.agents,
         count=args.count,
@@ -42,6 +45,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code_of(lambda: run_sweep(order))
 
 
+def print_spec(path: Path | None, override: Path | None) -> int:
+    """For the bare `wandb sweep`, which takes one file, and numbers only where they are written as such."""
+    import yaml
+
+    from transformer_e2e.errors import ConfigError
+    from transformer_e2e.launch.spec import load_spec
+
+    if path is None:
+        raise ConfigError("--print_spec needs a sweep file such as sweeps/quickstart.yaml")
+    spec = load_spec(path, lambda text: print(text, file=sys.stderr), override=override)
+    print(yaml.safe_dump(spec, sort_keys=False), end="")
+    return 0
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m transformer_e2e.scripts.sweep",
@@ -49,6 +66,15 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("spec", nargs="?", type=Path, help="a sweep file, e.g. sweeps/quickstart.yaml")
+    parser.add_argument(
+        "--override",
+        metavar="FILE",
+        type=Path,
+        help="keys and parameters that count instead of the sweep file's, e.g. one of sweeps/offline/",
+    )
+    parser.add_argument(
+        "--print_spec", action="store_true", help="print the sweep as one file for `wandb sweep`, then end"
+    )
     parser.add_argument("--sweep", metavar="PATH", help="go on with this sweep: ENTITY/PROJECT/ID")
     parser.add_argument("--agents", type=int, help="`wandb agent` processes (default: one a core, at most 4)")
     parser.add_argument("--count", type=int, help="trials after which each agent leaves (default: no limit)")
