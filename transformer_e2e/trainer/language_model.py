@@ -94,7 +94,7 @@ def train_language_model(
         what = str(outcome).replace("_", "-")
         say(f"{what} after step {state.step}: best eval/loss {best:.4f} at step {metrics['best/step']}")
     source = Path(settings.data.dataset)
-    measured_on = {
+    measured_on: dict[str, str | int] = {
         "name": source.name if source.exists() else settings.data.dataset,
         "split": "validation",
         "examples": len(evaluate.partial_windows()),
