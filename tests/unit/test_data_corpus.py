@@ -310,7 +310,7 @@ class TestHub:
         ],
     )
     def test_what_the_library_says_reaches_the_user(self, error, says):
-        assert says in hub_text.refusal("--dataset=a/b", "a/b", error)
+        assert says in hub_text.refusal("--dataset=a/b", error, "a file")
 
 
 class TestCache:
