@@ -7,7 +7,6 @@ examples: on the seed too), so that `evaluate` finds the examples that training 
 from __future__ import annotations
 
 import functools
-import importlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from transformer_e2e.config.hf_settings import DataArguments
-from transformer_e2e.data import hub_text, python_docs
+from transformer_e2e.data import docstring_qa, docstring_table, hub_text, python_docs
 from transformer_e2e.data.permutation import mixed, permuted
 from transformer_e2e.data.snapshots import fingerprint
 from transformer_e2e.data.table_files import SUFFIXES, as_columns, file_problem, read_table, table_of
@@ -245,13 +244,8 @@ def _corpus(root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return python_docs.read_split(root, PYTHON_DOCS_HELD_OUT)
 
 
-def _rows(module: str) -> Callable[[str], Rows]:
-    """The function `rows` of a module beside this one, imported when rows are asked for."""
-    return lambda split: importlib.import_module(f"transformer_e2e.data.{module}").rows(split)
-
-
 BUILT_IN: dict[str, Callable[[str], Rows]] = {
     "python-docs": _python_docs,
-    "python-docstrings": _rows("docstring_table"),
-    "python-docs-qa": _rows("docstring_qa"),
+    docstring_table.NAME: docstring_table.rows,
+    docstring_qa.NAME: docstring_qa.rows,
 }

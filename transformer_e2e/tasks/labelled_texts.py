@@ -1,0 +1,74 @@
+"""Texts with their labels, from tables of any layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from transformer_e2e.config.hf_settings import DataArguments
+from transformer_e2e.data.schema import Schema
+from transformer_e2e.data.table_labels import Labels, infer_labels, labelled, shown
+from transformer_e2e.data.table_schema import Columns, infer_columns
+from transformer_e2e.data.tables import Tables
+from transformer_e2e.errors import DataError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Columns of the schema's text fields and `labels`: class numbers, or numbers. `split`: of validation."""
+
+    train: Dataset
+    validation: Dataset
+    split: str
+    schema: Schema
+
+
+def read_examples(data: DataArguments, tables: Tables, say: Say) -> Examples:
+    """Infer columns and labels, and turn labels into targets. Raises DataError; what was inferred is said."""
+    name = tables.name
+    columns = infer_columns(
+        tables.train, texts=data.text_column_names, label=data.label_column_name, name=name
+    )
+    labels = infer_labels(tables.train, tables.validation, columns.label_field, data.problem_type, name)
+    kept, problems = [], []
+    for table, split in ((tables.train, "train"), (tables.validation, tables.validation_split)):
+        try:
+            table = labelled(
+                table,
+                columns.label_field,
+                labels,
+                drop=data.drop_unlabeled,
+                split=f"{split} of {name}",
+                say=say,
+            )
+            kept.append(_with_targets(table, columns, labels, f"{split} of {name}"))
+        except DataError as error:
+            problems.append(str(error))
+    if problems:
+        raise DataError("\n".join(problems))
+    what = f"one of {len(labels.names)} labels: {shown(labels.names)}" if labels.names else "a number"
+    say(f"text: {' + '.join(columns.text_fields)}; {columns.label_field}: {what}")
+    schema = Schema(
+        task="classification",
+        data_name=name,
+        max_length=data.max_seq_length,
+        text_fields=columns.text_fields,
+        label_field=columns.label_field,
+        labels=labels.names,
+        problem=labels.problem,
+        extra={"numbered": labels.numbered},
+    )
+    return Examples(kept[0], kept[1], tables.validation_split, schema)
+
+
+def _with_targets(table: Dataset, columns: Columns, labels: Labels, given: str) -> Dataset:
+    if absent := [field for field in columns.text_fields if field not in table.column_names]:
+        raise DataError(f"{given} has no column {absent[0]}; it has {', '.join(table.column_names)}")
+    targets = labels.targets(table[columns.label_field], f"{columns.label_field} of {given}")
+    return table.select_columns(list(columns.text_fields)).add_column("labels", targets)
