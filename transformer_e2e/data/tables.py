@@ -203,7 +203,7 @@ def _held_out(train: Dataset, data: DataArguments, name: str) -> tuple[Dataset, 
     order = list(dict.fromkeys(keys))
     if len(order) < 2:
         raise DataError(
-            f"{name} has no validation split, and only {len(order)} example to take one from; "
+            f"{name} has no validation split, and only {len(order)} distinct example to hold out; "
             "give one with --validation_file, or more examples"
         )
     if data.task not in RUNNING_TEXT:
