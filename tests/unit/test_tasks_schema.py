@@ -40,6 +40,10 @@ def infer(
     )
 
 
+def targets(found: Examples, split: str = "train") -> list[Any]:
+    return list(found.labels.targets(getattr(found, split)[found.schema.label_field], "d"))
+
+
 def table(columns: dict[str, list[Any]], types: dict[str, Any] | None) -> Dataset:
     made = Dataset.from_dict(columns)
     known = {name: kind for name, kind in (types or {}).items() if name in columns}
@@ -195,9 +199,9 @@ def test_the_layout_is_understood(layout: Layout):
     assert found.schema.label_field == layout.label
     assert found.schema.labels == layout.labels
     assert found.schema.problem == ("classification" if layout.labels else "regression")
-    assert found.train["labels"][: len(layout.targets)] == layout.targets
-    assert type(found.train["labels"][0]) is (int if layout.labels else float)
-    assert found.train.column_names == [*layout.fields, "labels"]
+    assert targets(found)[: len(layout.targets)] == layout.targets
+    assert type(targets(found)[0]) is (int if layout.labels else float)
+    assert found.train.column_names == [*layout.fields, layout.label]
 
 
 PLAIN = {"text": TEXTS, "label": cycle(0, 1)}
@@ -266,14 +270,14 @@ class TestUnlabeled:
         said: list[str] = []
         found = infer(columns, types, said.append, drop_unlabeled=True)
         assert sum("20 of 60 examples have no label" in text for text in said) == 2
-        assert found.train["labels"][:] == [0, 1] * 20
+        assert targets(found) == [0, 1] * 20
         assert found.train["text"][:3] == [TEXTS[0], TEXTS[1], TEXTS[3]]
         assert len(found.schema.labels) == 2
 
     def test_of_numbers_are_only_those_that_are_no_number(self):
         columns = {"text": TEXTS, "label": cycle(0.5, float("nan"), -1.0)}
         found = infer(columns, drop_unlabeled=True)
-        assert found.train["labels"][:2] == [0.5, -1.0] and len(found.train) == 40
+        assert targets(found)[:2] == [0.5, -1.0] and len(found.train) == 40
 
     @pytest.mark.parametrize("drop", [False, True])
     def test_a_validation_split_without_any_label_judges_nothing(self, drop):
@@ -292,7 +296,7 @@ class TestTwoSplits:
             {"text": TEXTS, "label": cycle("a", "c")}, validation={"text": TEXTS, "label": cycle("b", "c")}
         )
         assert found.schema.labels == ("a", "b", "c")
-        assert found.validation["labels"][:2] == [1, 2]
+        assert targets(found, "validation")[:2] == [1, 2]
 
     def test_a_number_beyond_the_named_classes_is_refused(self):
         small = {"text": TEXTS, "label": ClassLabel(names=["a", "b"])}

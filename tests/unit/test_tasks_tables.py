@@ -61,6 +61,16 @@ class TestFiles:
         expected = [("NA", "None"), ("null", "yes"), (None, None), ("nan", "yes")]
         assert [(row["text"], row["label"]) for row in read_table(path).to_list()] == expected
 
+    @pytest.mark.parametrize("last", ['"so', 'and"'], ids=["closed later", "never closed"])
+    def test_quotes_of_a_tsv_file_may_be_characters(self, tmp_path, last):
+        path = write(tmp_path / "a.tsv", f'text\tlabel\n"Go\tyes\nwell\tno\n{last}\tyes\n')
+        expected = [('"Go', "yes"), ("well", "no"), (last, "yes")]
+        assert [(row["text"], row["label"]) for row in read_table(path).to_list()] == expected
+
+    def test_quotes_of_a_tsv_file_may_hold_tabs(self, tmp_path):
+        table = read_table(write(tmp_path / "a.tsv", 'text\tlabel\nb\tno\n"a\tb"\tyes\n'))
+        assert table.to_list() == [{"text": "b", "label": "no"}, {"text": "a\tb", "label": "yes"}]
+
     def test_whole_numbers_stay_whole_beside_empty_cells(self, tmp_path):
         table = read_table(write(tmp_path / "a.csv", "text,label\na,1\nb,\nc,2\n"))
         assert table["label"][:] == [1, None, 2] and table.features["label"].dtype == "int64"

@@ -6,9 +6,11 @@ file counts as missing: "NA", "null" and "None" are words, and may be labels.
 
 from __future__ import annotations
 
+import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from transformer_e2e.data.local_text import read_text
 from transformer_e2e.errors import DataError, nearest
 
 if TYPE_CHECKING:
+    import pandas
     from datasets import Dataset
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".txt")
@@ -86,13 +89,7 @@ def _cells(path: Path, text: str, separator: str) -> dict[str, list[Any]]:
     import pandas
 
     try:
-        frame = pandas.read_csv(
-            io.StringIO(text),
-            sep=separator,
-            keep_default_na=False,
-            na_values=[""],
-            dtype_backend="numpy_nullable",
-        )
+        frame = _frame(text, separator)
     except ValueError as error:  # ParserError, EmptyDataError
         raise DataError(
             f"{path} cannot be read as a table with a header line: {error}; quote cells that hold "
@@ -104,6 +101,35 @@ def _cells(path: Path, text: str, separator: str) -> dict[str, list[Any]]:
         )
     columns = {str(name): frame[name].astype(object) for name in frame.columns}
     return {name: [None if pandas.isna(cell) else cell for cell in cells] for name, cells in columns.items()}
+
+
+def _frame(text: str, separator: str) -> pandas.DataFrame:
+    """Raises ValueError.
+
+    Tabs need no quotes, and many .tsv files (GLUE's) have them in their texts: where quotes would hold a tab,
+    or never end, they are characters, if the file makes a table so.
+    """
+    import pandas
+
+    read = partial(
+        pandas.read_csv, sep=separator, keep_default_na=False, na_values=[""], dtype_backend="numpy_nullable"
+    )
+    if separator == ",":
+        return read(io.StringIO(text))
+    try:
+        frame = read(io.StringIO(text))
+        if not any(_holds_tab(frame[name]) for name in frame.columns):
+            return frame
+    except ValueError:
+        return read(io.StringIO(text), quoting=csv.QUOTE_NONE)
+    try:
+        return read(io.StringIO(text), quoting=csv.QUOTE_NONE)
+    except ValueError:
+        return frame
+
+
+def _holds_tab(cells: Iterable[Any]) -> bool:
+    return any(isinstance(cell, str) and "\t" in cell for cell in cells)
 
 
 def _objects(path: Path, text: str) -> list[Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from transformer_e2e.data.table_schema import are_classes, kind_of
+from transformer_e2e.data.table_schema import are_classes, distinct, kind_of
 from transformer_e2e.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def infer_labels(train: Dataset, validation: Dataset, column: str, problem: str,
     if problem == "auto":
         problem = _problem(train, column, kind, given)
     labels = Labels(problem)
-    values = {value for value in train.unique(column) if not labels.is_missing(value)}
+    values = {value for value in distinct(train, column) if not labels.is_missing(value)}
     if not values:
         raise DataError(
             f"{given} holds no label: it is missing or -1 in all {len(train):,} training examples"
@@ -80,7 +80,7 @@ def infer_labels(train: Dataset, validation: Dataset, column: str, problem: str,
     if kind == "class":
         return Labels(problem, tuple(train.features[column].names), numbered=True)
     if column in validation.column_names:
-        values |= {value for value in validation.unique(column) if not labels.is_missing(value)}
+        values |= {value for value in distinct(validation, column) if not labels.is_missing(value)}
     ordered = sorted(values, key=lambda value: (isinstance(value, str), value))
     names = tuple(dict.fromkeys(_name(value) for value in ordered))
     if len(names) < 2:
@@ -124,7 +124,7 @@ def _problem(train: Dataset, column: str, kind: str, given: str) -> str:
         return "regression"
     if kind in ("class", "bool", "empty"):
         return "classification"
-    count = len(train.unique(column))
+    count = len(distinct(train, column))
     all_differ = kind == "text" and count == len(train) > 2
     if are_classes(count, len(train)) and not all_differ:
         return "classification"

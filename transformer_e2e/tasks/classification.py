@@ -109,7 +109,7 @@ def score(
 def _prepare(arguments: Arguments, examples: Examples, say: Say) -> Prepared:
     schema = examples.schema
     tokenizer = build_tokenizer(arguments, partial(_texts, examples.train, schema.text_fields), say)
-    workers = arguments.data.preprocessing_num_workers
+    tokenised = partial(_tokenised, examples, tokenizer, arguments.data.preprocessing_num_workers)
     regression = schema.problem == "regression"
     changes: dict[str, Any] = {
         "num_labels": 1 if regression else len(schema.labels),
@@ -121,8 +121,8 @@ def _prepare(arguments: Arguments, examples: Examples, say: Say) -> Prepared:
     return Prepared(
         model=build_model(arguments, KIND, tokenizer, **changes),
         tokenizer=tokenizer,
-        train=_tokenised(examples.train, tokenizer, schema, workers),
-        evaluation=_tokenised(examples.validation, tokenizer, schema, workers),
+        train=tokenised(examples.train),
+        evaluation=tokenised(examples.validation),
         collate=_collate(tokenizer),
         schema=schema,
         metrics=partial(_metrics, schema),
@@ -136,15 +136,31 @@ def _texts(table: Dataset, fields: Sequence[str]) -> Iterator[str]:
         yield from (text or "" for text in table[field])
 
 
-def _tokenised(table: Dataset, tokenizer: PreTrainedTokenizerBase, schema: Schema, workers: int) -> Dataset:
+def _tokenised(
+    examples: Examples, tokenizer: PreTrainedTokenizerBase, workers: int, table: Dataset
+) -> Dataset:
     return table.map(
-        partial(_encoded, tokenizer=tokenizer, schema=schema),
+        partial(_inputs, tokenizer=tokenizer, schema=examples.schema, labels=examples.labels),
         batched=True,
-        remove_columns=list(schema.text_fields),
+        remove_columns=table.column_names,
         num_proc=workers if workers > 1 else None,
         keep_in_memory=True,  # else the library writes into the folder of a saved data set
         desc="tokenising",
     )
+
+
+def _inputs(
+    columns: Mapping[str, Sequence[Any]],
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    schema: Schema,
+    labels: Labels,
+) -> Mapping[str, Any]:
+    label = str(schema.label_field)
+    return {
+        **_encoded(columns, tokenizer=tokenizer, schema=schema),
+        "labels": labels.targets(columns[label], label),
+    }
 
 
 def _encoded(

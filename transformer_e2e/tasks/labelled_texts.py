@@ -21,16 +21,17 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Examples:
-    """Columns of the schema's text fields and `labels`: class numbers, or numbers. `split`: of validation."""
+    """Rows with labels that `labels` knows: the schema's text and label fields. `split`: of validation."""
 
     train: Dataset
     validation: Dataset
     split: str
     schema: Schema
+    labels: Labels
 
 
 def read_examples(data: DataArguments, tables: Tables, say: Say) -> Examples:
-    """Infer columns and labels, and turn labels into targets. Raises DataError; what was inferred is said."""
+    """Infer columns and labels, and check every label. Raises DataError; what was inferred is said."""
     name = tables.name
     columns = infer_columns(
         tables.train, texts=data.text_column_names, label=data.label_column_name, name=name
@@ -47,7 +48,7 @@ def read_examples(data: DataArguments, tables: Tables, say: Say) -> Examples:
                 split=f"{split} of {name}",
                 say=say,
             )
-            kept.append(_with_targets(table, columns, labels, f"{split} of {name}"))
+            kept.append(_checked(table, columns, labels, f"{split} of {name}"))
         except DataError as error:
             problems.append(str(error))
     if problems:
@@ -64,11 +65,11 @@ def read_examples(data: DataArguments, tables: Tables, say: Say) -> Examples:
         problem=labels.problem,
         extra={"numbered": labels.numbered},
     )
-    return Examples(kept[0], kept[1], tables.validation_split, schema)
+    return Examples(kept[0], kept[1], tables.validation_split, schema, labels)
 
 
-def _with_targets(table: Dataset, columns: Columns, labels: Labels, given: str) -> Dataset:
+def _checked(table: Dataset, columns: Columns, labels: Labels, given: str) -> Dataset:
     if absent := [field for field in columns.text_fields if field not in table.column_names]:
         raise DataError(f"{given} has no column {absent[0]}; it has {', '.join(table.column_names)}")
-    targets = labels.targets(table[columns.label_field], f"{columns.label_field} of {given}")
-    return table.select_columns(list(columns.text_fields)).add_column("labels", targets)
+    labels.targets(table[columns.label_field], f"{columns.label_field} of {given}")
+    return table.select_columns([*columns.text_fields, columns.label_field])
