@@ -12,18 +12,11 @@ from transformers.training_args import TrainingArguments
 
 from transformer_e2e.config.hf_settings import DataArguments, ModelArguments, RunArguments
 from transformer_e2e.config.option import is_counted
+from transformer_e2e.data.tables import DEFAULTS
 from transformer_e2e.errors import ConfigError
+from transformer_e2e.hf.models import BLOCK_TASKS
 from transformer_e2e.runs.identity import readable_name
 
-# What a task trains on when no data set is named, so that saying it and leaving it out are one trial.
-OWN_DATA = {
-    "mlm": "python-docs",
-    "clm": "python-docs",
-    "classification": "python-docstrings",
-    "extractive_qa": "python-docs-qa",
-    "generative_qa": "python-docs-qa",
-}
-BLOCKS = ("mlm", "clm")  # tasks whose context window is block_size; the others' is max_seq_length
 # These count with whatever value they have; every other field of TrainingArguments counts if it is not at
 # its default, so that a field that a later version of the library adds changes no run ID.
 ALWAYS_COUNTED = (
@@ -86,7 +79,7 @@ def counted(values: Mapping[str, Any], *, processes: int) -> dict[str, Any]:
     for group in (ModelArguments, DataArguments, RunArguments):
         found |= {item.name: values[item.name] for item in fields(group) if is_counted(item)}
     if not values["dataset_name"] and not values["train_file"]:
-        found["dataset_name"] = OWN_DATA[values["task"]]
+        found["dataset_name"] = DEFAULTS[values["task"]]
     defaults = {item.name: item.default for item in fields(TrainingArguments)}
     for name, default in defaults.items():
         value = values[name]
@@ -104,7 +97,7 @@ def counted(values: Mapping[str, Any], *, processes: int) -> dict[str, Any]:
 
 def readable(values: Mapping[str, Any], *, processes: int, in_sweep: bool) -> str:
     """`single_bs16_cw128_lr5e-05`; in a sweep `tune_16_128_5e-05`; `run_name` replaces it."""
-    window = "block_size" if values["task"] in BLOCKS else "max_seq_length"
+    window = "block_size" if values["task"] in BLOCK_TASKS else "max_seq_length"
     return readable_name(
         {
             "batch_size": values["per_device_train_batch_size"] * processes,

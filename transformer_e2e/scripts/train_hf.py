@@ -173,14 +173,13 @@ def say_summary(given: Given, spec: TrialSpec, say: Say) -> None:
     record = read(spec.root, spec.run_id)
     if record is None:
         return
-    measured = {name: record.metrics.get(f"eval/{name}") for name in ("loss", "exact_match", "f1")}
+    names = {"eval_loss": "eval/loss", "exact_match": "eval/exact_match", "f1": "eval/f1"}
+    of_the_best = {key: record.metrics.get(f"best/{name}") for key, name in names.items()}
     summary = {
         "lr": given.values["learning_rate"],
         "bs": given.values["per_device_train_batch_size"],
         "wd": given.values["weight_decay"],
-        "eval_loss": measured["loss"],
-        "exact_match": measured["exact_match"],
-        "f1": measured["f1"],
+        **of_the_best,
         "runtime": round(record.seconds, 2),  # [s], of all attempts
     }
     say(str(summary))
