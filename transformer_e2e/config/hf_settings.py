@@ -65,6 +65,10 @@ class DataArguments:
         "(0: 512 for generative_qa, 256 for the others)",
         minimum=8,
     )
+    pad_to_max_length: bool = option(
+        False,
+        "pad question answering to max_seq_length, not to the longest of the batch: slower",
+    )
     doc_stride: int = option(64, "tokens that two windows of one context share (extractive_qa)", minimum=0)
     max_answer_length: int = option(30, "most tokens of an answer", minimum=1)
     mlm_probability: float = option(0.15, "share of the tokens that mlm predicts", above=0, below=1)
