@@ -62,6 +62,7 @@ def make_prompts(
     return rows.map(
         partial(_example, tokenizer=tokenizer, shape=shape),
         remove_columns=rows.column_names,
+        desc="writing prompts",
         num_proc=workers if workers > 1 else None,
     )
 

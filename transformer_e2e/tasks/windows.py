@@ -89,6 +89,7 @@ def make_windows(
         batched=True,
         with_indices=True,
         remove_columns=rows.column_names,
+        desc="cutting windows",
         num_proc=workers if workers > 1 else None,
     )
     offsets = [
