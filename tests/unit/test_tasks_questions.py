@@ -1,4 +1,4 @@
-"""What lies under both question answering tasks: rows, windows, spans, prompts, and what is written after them."""
+"""What question answering stands on: rows, windows, spans, prompts, and what is written after them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from transformer_e2e.tasks.prompts import ASK, IGNORED, PromptShape, make_prompt
 from transformer_e2e.tasks.spans import best_in_windows, best_spans
 from transformer_e2e.tasks.windows import Windows, make_windows, stride_problems
 
-WORDS = "the cat sat on a red mat while two small dogs ran over green hills".split()
+WORDS = ("the cat sat on a red mat while two small dogs ran over green hills").split()
 
 
 def context(seed: int, words: int = 40) -> str:
@@ -103,11 +103,11 @@ def test_every_kind_of_mistake_is_told_at_once() -> None:
     message = str(caught.value)
     assert "train_file=a.json: 6 rows" in message
     for part in (
-        "1 have an empty context (counted from 0: 1)",
+        "1 with an empty context (counted from 0: 1)",
         "did you mean contxt?",
-        "answer that does not stand in the context where answer_start says (counted from 0: 2, 3)",
+        "answer that does not stand in the context where answer_start says (counted from 0: 3)",
         "answers of another form (counted from 0: 4)",
-        "have no answers; their columns are question, context (counted from 0: 5)",
+        "without answers; their columns are question, context (counted from 0: 5)",
     ):
         assert part in message
 

@@ -64,22 +64,22 @@ def _read(row: Mapping[str, Any], *, answered: bool, spans: bool) -> tuple[Quest
         value = row.get(name)
         texts[name] = value if isinstance(value, str) else ""
         if name not in row:
-            problems.append(f"have no {name}; their columns are {', '.join(row)}{nearest(name, row)}")
+            problems.append(f"without {name}; their columns are {', '.join(row)}{nearest(name, row)}")
         elif not texts[name].strip():
-            problems.append(f"have an empty {name}")
+            problems.append(f"with an empty {name}")
     given = row.get("answers", row.get("answer"))
     if answered and given is None:
-        problems.append(f"have no answers; their columns are {', '.join(row)}{nearest('answers', row)}")
+        problems.append(f"without answers; their columns are {', '.join(row)}{nearest('answers', row)}")
     try:
         answers, starts = _answers(given)
     except (TypeError, ValueError, KeyError):
-        return Question("", ""), [*problems, "have answers of another form"]
-    if spans:
+        return Question("", ""), [*problems, "with answers of another form"]
+    if spans and texts["context"]:
         starts = tuple(
             _place(texts["context"], text, start) for text, start in zip(answers, starts, strict=True)
         )
         if any(start < 0 for start in starts):
-            problems.append("have an answer that does not stand in the context where answer_start says")
+            problems.append("with an answer that does not stand in the context where answer_start says")
     return Question(texts["question"].strip(), texts["context"], answers, starts), problems
 
 

@@ -1,0 +1,157 @@
+"""Both question answering tasks from a file of questions to metrics, with tiny models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.hf_arguments import arguments
+from transformer_e2e.errors import ConfigError
+from transformer_e2e.hf.arguments import Arguments
+from transformer_e2e.hf.prepared import Prepared
+from transformer_e2e.tasks.prompts import IGNORED
+from transformer_e2e.tasks.registry import task
+
+TINY = "hidden_size=32,num_hidden_layers=1,num_attention_heads=2"
+WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
+BOTH = pytest.mark.parametrize("name", ["extractive_qa", "generative_qa"])
+
+
+def rows(count: int, answered: int | None = None) -> list[dict[str, Any]]:
+    """Each word of a long context is asked for by its neighbour; those from `answered` on have no answer."""
+    found = []
+    for number in range(count):
+        words = [f"{WORDS[(number + place) % 10]}{place}" for place in range(30)]
+        context, asked = " ".join(words), 5 + number % 20
+        start = context.index(words[asked])
+        answers = {"text": [words[asked]], "answer_start": [start]}
+        if answered is not None and number >= answered:
+            answers = {"text": [], "answer_start": []}
+        question = f"what follows {words[asked - 1]}?"
+        found.append({"id": str(number), "question": question, "context": context, "answers": answers})
+    return found
+
+
+def opened(name: str, folder: Path, **changes: Any) -> tuple[Arguments, list[str]]:
+    folder.mkdir(exist_ok=True)
+    for split, count in (("train", 20), ("validation", 7)):
+        (folder / f"{split}.json").write_text(json.dumps(rows(count, changes.pop(split, None))))
+    given = arguments(
+        task=name,
+        train_file=str(folder / "train.json"),
+        validation_file=str(folder / "validation.json"),
+        vocab_size=400,
+        cache_dir=str(folder.parent / "cache"),
+        config_overrides=TINY,
+        **{"max_seq_length": 64 if name == "extractive_qa" else 160, "doc_stride": 16, **changes},
+    )
+    given.training.per_device_eval_batch_size = 4
+    return given, []
+
+
+def prepared(name: str, folder: Path, **changes: Any) -> Prepared:
+    given, said = opened(name, folder, **changes)
+    return task(name).open_task(given, said.append)()
+
+
+def batch(examples: Any, made: Prepared) -> Any:
+    return made.collate([examples[number] for number in range(len(examples))])
+
+
+@BOTH
+def test_a_model_learns_from_its_batches(name: str, tmp_path: Path) -> None:
+    """The loss is finite, and pure collation gives the same tensors twice."""
+    made = prepared(name, tmp_path / "data")
+    tensors, again = batch(made.train, made), batch(made.train, made)
+    assert all((tensors[key] == again[key]).all() for key in tensors)
+    loss = made.model(**tensors).loss
+    loss.backward()
+    assert float(loss) > 0 and made.schema.task == name and made.schema.data_name == "train.json"
+
+
+@BOTH
+def test_batches_are_as_wide_as_asked(name: str, tmp_path: Path) -> None:
+    made = prepared(name, tmp_path / "data", pad_to_max_length=True)
+    assert batch(made.train, made)["input_ids"].shape[1] == made.schema.max_length
+    made = prepared(name, tmp_path / "data", max_seq_length=170, max_answer_length=10)
+    assert batch(made.train, made)["attention_mask"].all(dim=0).any()
+    assert batch(made.train, made)["input_ids"].shape[1] < 170
+
+
+def test_perfect_scores_are_perfect(tmp_path: Path) -> None:
+    """Logits that say what the labels say give EM and F1 of 100; shifted by one token they do not."""
+    made = prepared("extractive_qa", tmp_path / "data")
+    tensors = batch(made.evaluation, made)
+    windows, tokens = tensors["input_ids"].shape
+    assert windows > 7 and made.metrics is not None
+    start, end = np.zeros((windows, tokens)), np.zeros((windows, tokens))
+    start[range(windows), tensors["start_positions"]] = 9
+    end[range(windows), tensors["end_positions"]] = 9
+    said: Any = SimpleNamespace(predictions=(start, end))
+    assert made.metrics(said) == {"exact_match": 100.0, "f1": 100.0}
+    said.predictions = (np.roll(start, 1, axis=1), np.roll(end, 1, axis=1))
+    assert made.metrics(said)["exact_match"] < 100
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_no_answer_is_said_only_where_it_was_learned(learned: bool, tmp_path: Path) -> None:
+    made = prepared("extractive_qa", tmp_path / "data", train=10 if learned else None, validation=0)
+    tensors = batch(made.evaluation, made)
+    shape = tuple(tensors["input_ids"].shape)
+    start = np.zeros(shape)
+    start[:, 0] = 9
+    said: Any = SimpleNamespace(predictions=(start, start))
+    assert made.metrics is not None
+    assert made.metrics(said)["exact_match"] == (100 if learned else 0)
+
+
+def test_scores_of_training_and_of_a_model_in_use_agree(tmp_path: Path) -> None:
+    made = prepared("extractive_qa", tmp_path / "data")
+    module, questions = task("extractive_qa"), rows(7)
+    output = made.model.eval()(**batch(made.evaluation, made))
+    said: Any = SimpleNamespace(
+        predictions=(output.start_logits.detach().numpy(), output.end_logits.detach().numpy())
+    )
+    found = module.score(made.model, made.tokenizer, made.schema, questions, batch_size=3, say=print)
+    assert made.metrics is not None
+    assert found == {"loss": pytest.approx(float(output.loss), rel=1e-5), **made.metrics(said)}
+    answers = module.predict(made.model, made.tokenizer, made.schema, questions, batch_size=3, say=print)
+    for row, answer in zip(questions, answers, strict=True):
+        assert answer["answer"] == row["context"][answer["start"] : answer["end"]]
+        assert 0 < answer["score"] <= 1 or answer["score"] == 0.0
+    json.dumps(answers)
+
+
+def test_written_answers_are_judged_in_training_and_in_use_alike(tmp_path: Path) -> None:
+    made = prepared("generative_qa", tmp_path / "data")
+    module, questions = task("generative_qa"), rows(7)
+    assert made.more_metrics is not None
+    judged = made.more_metrics(made.model.eval(), 1.0)
+    found = module.score(made.model, made.tokenizer, made.schema, questions, batch_size=4, say=print)
+    assert {name: found[name] for name in ("exact_match", "f1")} == judged
+    answers = module.predict(made.model, made.tokenizer, made.schema, questions, batch_size=4, say=print)
+    assert [set(answer) for answer in answers] == [{"question", "answer", "score"}] * 7
+
+
+def test_the_loss_counts_answers_alone(tmp_path: Path) -> None:
+    made = prepared("generative_qa", tmp_path / "data")
+    tensors = batch(made.train, made)
+    counted = tensors["labels"] != IGNORED
+    assert (counted.sum(dim=1) < 20).all() and (counted.sum(dim=1) > 1).all()
+    assert (tensors["labels"][counted] == tensors["input_ids"][counted]).all()
+
+
+def test_lengths_that_cannot_be_are_told_together(tmp_path: Path) -> None:
+    given, said = opened("extractive_qa", tmp_path / "data", max_seq_length=40, doc_stride=30)
+    given.model.config_overrides = "hiden_size=3"
+    with pytest.raises(ConfigError) as caught:
+        task("extractive_qa").open_task(given, said.append)
+    assert "--doc_stride=30 must be at most 15" in str(caught.value) and "hiden_size" in str(caught.value)
+    given, said = opened("generative_qa", tmp_path / "data", max_seq_length=20)
+    with pytest.raises(ConfigError, match="max_seq_length=20 must be at least"):
+        task("generative_qa").open_task(given, said.append)
