@@ -23,7 +23,7 @@ from transformer_e2e.tasks.prompts import ASK, IGNORED, PromptShape, make_prompt
 from transformer_e2e.tasks.spans import best_in_windows, best_spans
 from transformer_e2e.tasks.windows import Windows, make_windows, stride_problems
 
-WORDS = ("the cat sat on a red mat while two small dogs ran over green hills").split()
+WORDS = ["the", "cat", "sat", "on", "a", "red", "mat", "while", "two", "small", "dogs", "ran"]
 
 
 def context(seed: int, words: int = 40) -> str:
