@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
@@ -60,7 +60,8 @@ def _batch(
 ) -> list[tuple[str, float]]:
     batch = pad([{"input_ids": ids} for ids in prompts], {"input_ids": tokenizer.pad_token_id}, left=True)
     certainty = _Certainty()
-    written = model.generate(
+    generate: Any = model.generate  # PreTrainedModel does not say that it generates
+    written = generate(
         **{name: values.to(model.device) for name, values in batch.items()},
         generation_config=GenerationConfig(
             max_new_tokens=longest,
