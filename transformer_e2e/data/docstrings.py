@@ -69,14 +69,14 @@ def hold_out(sizes: Mapping[str, int]) -> dict[str, str]:
     largest = max(order, key=lambda module: sizes[module], default="")
     free = [module for module in order if module != largest]
     places = dict.fromkeys(sizes, "train")
-    for split in ("validation", "test"):
+    for split, later in (("validation", 1), ("test", 0)):
         wanted, held = HELD_SHARE * sum(sizes.values()), 0
-        for module in free:
-            if held + sizes[module] <= wanted:
+        for module in list(free):
+            if held + sizes[module] <= wanted and len(free) > later:
                 places[module] = split
                 held += sizes[module]
-        free = [module for module in free if places[module] == "train"]
-        if not held and free:
+                free.remove(module)
+        if not held and len(free) > later:
             smallest = min(free, key=lambda module: sizes[module])
             places[smallest] = split
             free.remove(smallest)
