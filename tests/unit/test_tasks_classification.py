@@ -183,6 +183,11 @@ def test_a_pair_is_one_input_with_two_segments_cut_to_length(tmp_path):
     assert tokens.endswith("rose [SEP]") and tokens.count("[SEP]") == 2
 
 
+def test_several_processes_tokenise_the_same(tmp_path):
+    one, two = (prepared(tmp_path, preprocessing_num_workers=number) for number in (1, 2))
+    assert [one.train[i] for i in range(len(one.train))] == [two.train[i] for i in range(len(two.train))]
+
+
 def test_a_model_that_reads_from_left_to_right_ignores_padding(tmp_path):
     made = trained(tmp_path, model_type="gpt2", config_overrides="n_embd=32,n_layer=1,n_head=2")
     rows = [{"text": "the rose"}, {"text": "we saw the sky today and so on and so on"}]

@@ -140,7 +140,7 @@ class TestSplits:
         assert again.validation.to_list() == first.validation.to_list()[::-1]
 
     def test_equal_texts_stand_on_one_side(self, tmp_path):
-        twice = [{"text": row["text"], "label": row["label"]} for row in ROWS + ROWS]
+        twice = [{"id": f"n{i}", "text": row["text"], "label": "ab"[i % 2]} for i, row in enumerate(ROWS * 3)]
         path = write(tmp_path / "twice.json", json.dumps(twice))
         found = load_tables(arguments(train_file=path, validation_split_percentage=30), seed=0, say=quiet)
         assert not set(found.train["text"]) & set(found.validation["text"])
@@ -185,6 +185,15 @@ class TestSplits:
         with pytest.raises(DataError, match=f"it has train, {name}, test; did you mean test"):
             load_table(settings, "tset", quiet)
 
+    def test_a_folder_of_data_files_is_a_data_set(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        for split in ("train", "validation"):
+            write(folder / f"{split}.csv", "text,label\na,1\nb,2\n")
+        found = load_tables(arguments(dataset_name=folder), seed=0, say=quiet)
+        assert (len(found.train), found.validation_split) == (2, "validation")
+
     def test_python_docs_is_the_corpus_of_the_other_path(self, tmp_path, monkeypatch):
         for number in range(30):
             write(tmp_path / f"m{number}.py", f'"""Module {number}. """' + "\n")
@@ -203,6 +212,10 @@ class TestRefusals:
             ({"train_file": "rows.xlsx"}, "must end in one of .csv"),
             ({"dataset_name": "python-docs-q"}, "did you mean python-docs-qa"),
             ({"dataset_name": "./nowhere"}, "no such folder"),
+            (
+                {"dataset_config_name": "x"},
+                "name=x is for data sets on the hub, not for python-docstrings",
+            ),
             ({"dataset_name": "two words"}, "no name of a data set"),
         ],
     )

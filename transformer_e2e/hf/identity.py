@@ -12,7 +12,7 @@ from transformers.training_args import TrainingArguments
 
 from transformer_e2e.config.hf_settings import DataArguments, ModelArguments, RunArguments
 from transformer_e2e.config.option import is_counted
-from transformer_e2e.data.tables import DEFAULTS
+from transformer_e2e.data.table_sources import DEFAULTS
 from transformer_e2e.errors import ConfigError
 from transformer_e2e.hf.models import BLOCK_TASKS
 from transformer_e2e.runs.identity import readable_name
