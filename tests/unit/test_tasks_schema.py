@@ -292,9 +292,10 @@ class TestUnlabeled:
 
 class TestTwoSplits:
     def test_a_label_of_validation_alone_is_a_class_too(self):
-        found = infer(
-            {"text": TEXTS, "label": cycle("a", "c")}, validation={"text": TEXTS, "label": cycle("b", "c")}
-        )
+        said: list[str] = []
+        validation = {"text": TEXTS, "label": cycle("b", "c")}
+        found = infer({"text": TEXTS, "label": cycle("a", "c")}, say=said.append, validation=validation)
+        assert said[-1] == "note: no training example has the label b"
         assert found.schema.labels == ("a", "b", "c")
         assert targets(found, "validation")[:2] == [1, 2]
 
