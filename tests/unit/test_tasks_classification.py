@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from datasets import ClassLabel, Dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, EvalPrediction
 
 from tests.hf_arguments import arguments
@@ -181,6 +182,16 @@ def test_a_pair_is_one_input_with_two_segments_cut_to_length(tmp_path):
     assert len(example["input_ids"]) == 16 and set(example["token_type_ids"]) == {0, 1}
     tokens = made.tokenizer.decode(example["input_ids"])
     assert tokens.endswith("rose [SEP]") and tokens.count("[SEP]") == 2
+
+
+def test_numbers_of_named_classes_and_their_names_are_one(tmp_path):
+    names = ["red", "green", "blue"]
+    labelled = [{"text": row["text"], "label": names.index(row["label"])} for row in ROWS]
+    table = Dataset.from_list(labelled).cast_column("label", ClassLabel(names=names))
+    table.save_to_disk(str(tmp_path / "saved"))
+    made = prepared(tmp_path, train_file=None, dataset_name=str(tmp_path / "saved"))
+    assert made.schema.labels == tuple(names)
+    assert measure(made, labelled) == measure(made, ROWS)
 
 
 def test_several_processes_tokenise_the_same(tmp_path):
