@@ -26,14 +26,23 @@ class World:
     Raises PeerLost, from any call, when another process has died, or has not answered for `PATIENCE`.
     """
 
-    def __init__(self, rank: int, size: int) -> None:
-        """Made by `alone` or `joined`."""
-        self.rank, self.size = rank, size
+    def __init__(self, rank: int, size: int, group: dist.ProcessGroup | None = None) -> None:
+        """Made by `alone`, `of_library` or `joined`. `group` None: the one that torch has by default."""
+        self.rank, self.size, self.group = rank, size, group
 
     @classmethod
     def alone(cls) -> World:
         """One process: nothing is sent, nothing is waited for."""
         return cls(0, 1)
+
+    @classmethod
+    def of_library(cls) -> World:
+        """The processes that a library has joined, maybe for tensors on GPUs alone; alone if it has not."""
+        if not dist.is_initialized() or dist.get_world_size() == 1:
+            return cls.alone()
+        with peers_alive():
+            group = dist.new_group(backend="gloo", timeout=PATIENCE)
+        return cls(dist.get_rank(), dist.get_world_size(), group)
 
     @property
     def is_main(self) -> bool:
@@ -44,7 +53,7 @@ class World:
         """Replace `tensor` by its sum over the ranks, the same bits on all of them."""
         if self.size > 1:
             with peers_alive():
-                dist.all_reduce(tensor)
+                dist.all_reduce(tensor, group=self.group)
 
     def agree(self, flag: bool) -> bool:
         """Whether any rank's flag is set."""
@@ -61,10 +70,10 @@ class World:
         content = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
         length = torch.tensor([len(content)])
         with peers_alive():
-            dist.broadcast(length, src=0)
+            dist.broadcast(length, src=0, group=self.group)
             if not self.is_main:
                 content = torch.empty(int(length), dtype=torch.uint8)
-            dist.broadcast(content, src=0)
+            dist.broadcast(content, src=0, group=self.group)
         return json.loads(content.numpy().tobytes())
 
     def broadcast_tensors(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -79,7 +88,7 @@ class World:
             else:
                 tensor = torch.empty(shape, dtype=getattr(torch, dtype))
             with peers_alive():
-                dist.broadcast(tensor, src=0)
+                dist.broadcast(tensor, src=0, group=self.group)
             received[name] = tensor
         return tensors if self.is_main else received
 
@@ -116,3 +125,15 @@ def peers_alive() -> Iterator[None]:
             "another process of this training has died or does not answer; its own message says why. The "
             f"same command continues from the newest checkpoint. ({str(error).splitlines()[0]})"
         ) from error
+
+
+@contextmanager
+def peers_alive_in_library() -> Iterator[None]:
+    """As `peers_alive`, around code of others, whose RuntimeErrors mostly mean something else."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "gloo" in str(error):
+            with peers_alive():
+                raise
+        raise

@@ -6,6 +6,7 @@ optimizer.safetensors   moments and step counters, by parameter name
 rng.safetensors         torch's generators
 trainer_state.json      the Trainer's own counters
 state.json              the bridge's counters, Python's and numpy's generators, the schedule
+global_step<N>/ latest  with DeepSpeed: weights and optimizer once more, in its own format (`hf.deepspeed`)
 """
 
 from __future__ import annotations
@@ -48,11 +49,15 @@ class Saved:
 
 
 def write_model(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, schema: Schema, directory: Path
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    schema: Schema,
+    directory: Path,
+    weights: dict[str, Tensor] | None = None,
 ) -> None:
     """What `from_pretrained` reads, and schema.json. Names are those of `state_dict`, so that a resume finds
-    them."""
-    model.save_pretrained(directory, max_shard_size=_ONE_FILE, save_original_format=False)
+    them. `weights`: None for the model's own."""
+    model.save_pretrained(directory, state_dict=weights, max_shard_size=_ONE_FILE, save_original_format=False)
     tokenizer.save_pretrained(directory)
     schema.save(directory)
     # safetensors makes files that only their owner may read.

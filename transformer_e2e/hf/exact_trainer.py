@@ -26,7 +26,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformer_e2e.compute import generators
 from transformer_e2e.compute.world import World
 from transformer_e2e.data.permutation import mixed
-from transformer_e2e.hf import optimizer_state
+from transformer_e2e.hf import deepspeed, optimizer_state
 from transformer_e2e.hf.checkpoint import Saved, read_training, read_weights, write_model, write_training
 from transformer_e2e.hf.fair_loss import FairLossTrainer
 from transformer_e2e.hf.prepared import Prepared
@@ -52,16 +52,18 @@ class ExactTrainer(FairLossTrainer):
         )
         self.trial, self.prepared = trial, prepared
         self.standing = Standing(minimize)
-        self.world = World(self.args.process_index, self.args.world_size)
+        self.world = World.of_library()
         self.saved: Saved | None = None  # the checkpoint that was restored
         self.directory: Path | None = None  # where it is
+        self.gathered: dict[str, torch.Tensor] | None = None  # weights, if the model has only a share of them
 
     # restoring
 
     def restore(self) -> int | None:
         """Read the trial's newest usable checkpoint; its step, or None if there is none.
 
-        The weights are the model's at once. The rest waits for `train`, which makes what it belongs to.
+        The weights are the model's at once, but DeepSpeed's. The rest waits for `train`, which makes what it
+        belongs to.
         """
         step = self.trial.restore(self._read)
         found = self.world.broadcast(str(self.directory) if self.directory else None)
@@ -70,9 +72,29 @@ class ExactTrainer(FairLossTrainer):
         return step
 
     def _read(self, directory: Path) -> None:
-        weights, saved = read_weights(self.prepared.model, directory), read_training(directory)
-        self.prepared.model.load_state_dict(weights, strict=False)  # tied tensors are there once
+        saved = read_training(directory)
+        if self.is_deepspeed_enabled:
+            deepspeed.share_count(directory)
+        else:
+            weights = read_weights(self.prepared.model, directory)
+            self.prepared.model.load_state_dict(weights, strict=False)  # tied tensors are there once
         self.saved, self.directory = saved, directory
+
+    def _prepare_for_training(
+        self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None
+    ) -> Any:
+        if not self.is_deepspeed_enabled:
+            return super()._prepare_for_training(max_steps, train_dataloader, resume_from_checkpoint)
+        if self.directory and deepspeed.share_count(self.directory) != self.world.size:
+            deepspeed.ask_for_universal(self.accelerator.state.deepspeed_plugin.hf_ds_config.config)
+        prepared = super()._prepare_for_training(max_steps, train_dataloader, None)
+        engine = deepspeed.require_engine(self.model_wrapped)
+        if self.directory and self.saved:
+            deepspeed.load(engine, self.directory, self.world)
+            optimizer_state.restore_schedule(
+                self.saved.optimizer, self.plain_optimizer, self.schedule, self.given
+            )
+        return prepared
 
     def become_saved(self) -> None:
         """Once the library has made everything anew, and before the first step: what it leaves as new."""
@@ -154,5 +176,42 @@ class ExactTrainer(FairLossTrainer):
             threads=torch.get_num_threads(),
             scaler=None if scaler is None else scaler.state_dict(),
         )
-        write_model(model, self.prepared.tokenizer, self.prepared.schema, directory)
+        write_model(model, self.prepared.tokenizer, self.prepared.schema, directory, self.gathered)
         write_training(present, self.state, directory)
+
+    def save(self, *, best: bool, required: bool) -> None:
+        """By every process: a checkpoint of the state now, between two steps, through the trial of rank 0."""
+        how: dict[str, Any] = {
+            "step": self.state.global_step,
+            "best": best,
+            "metric": self.standing.best if best else None,
+            "required": required,
+        }
+        if not self.is_deepspeed_enabled:
+            self.trial.save(self.fill, **how)
+        elif self.world.is_main:
+            self._save_with_shares(how)
+        elif directory := self.world.broadcast(None):
+            self._write_share(Path(directory))
+
+    def _save_with_shares(self, how: dict[str, Any]) -> None:
+        """By rank 0: the others write their shares into the directory that the trial gives it, if it does."""
+        told = False
+
+        def fill(directory: Path) -> None:
+            nonlocal told
+            told = True
+            self.world.broadcast(str(directory))
+            self._write_share(directory)
+            self.fill(directory)
+
+        try:
+            self.trial.save(fill, **how)
+        finally:
+            if not told:
+                self.world.broadcast(None)
+
+    def _write_share(self, directory: Path) -> None:
+        if self.accelerator.state.deepspeed_plugin.zero_stage == 3:
+            self.gathered = self.accelerator.get_state_dict(self.model_wrapped)
+        deepspeed.write_share(self.model_wrapped, directory, self.state.global_step)

@@ -66,13 +66,27 @@ def restore(
     _restore_schedule(saved.schedule, optimizer, scheduler, changed)
 
 
+def restore_schedule(
+    saved: OptimizerState, optimizer: Optimizer, scheduler: LRScheduler, given: Groups
+) -> None:
+    """As `restore`, for an optimizer whose state is restored by itself."""
+    _restore_schedule(saved.schedule, optimizer, scheduler, _rates(saved.given) != _rates(given))
+    for group, rate in zip(optimizer.param_groups, scheduler.get_last_lr(), strict=True):
+        group["lr"] = rate
+
+
 def _take_over(groups: Groups, saved: OptimizerState, given: Groups) -> bool:
     """Fill `groups` with what was saved, but for what is given otherwise now; whether a learning rate is."""
     for group, then, before, now in zip(groups, saved.groups, saved.given, given, strict=True):
         for name, value in then.items():
             if before.get(name) == now.get(name):
                 group[name] = tuple(value) if isinstance(group.get(name), tuple) else value
-    return [group.get("initial_lr") for group in saved.given] != [group.get("initial_lr") for group in given]
+    return _rates(saved.given) != _rates(given)
+
+
+def _rates(groups: Groups) -> list[float | None]:
+    """Of each group, what its schedule begins with."""
+    return [group.get("initial_lr") for group in groups]
 
 
 def _restore_schedule(

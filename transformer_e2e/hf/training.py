@@ -9,6 +9,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from transformer_e2e.compute.device import prepare_process
 from transformer_e2e.compute.progress import Progress
+from transformer_e2e.compute.world import peers_alive_in_library
 from transformer_e2e.hf.arguments import Arguments
 from transformer_e2e.hf.prepared import Prepared
 from transformer_e2e.hf.trial_trainer import TrialTrainer
@@ -48,12 +49,13 @@ def train(
     )
     step = trainer.restore()
     say(
-        f"{prepared.model.num_parameters() / 1e6:.2f} M parameters on {trainer.args.device.type} with "
+        f"{parameter_count(prepared.model) / 1e6:.2f} M parameters on {where(trainer)} with "
         f"{torch.get_num_threads()} threads; {len(prepared.train):,} training examples, "
         f"{len(prepared.evaluation):,} for evaluation; "
         + ("starting at step 0" if step is None else f"resumed at step {step}")
     )
-    outcome = trainer.work()
+    with peers_alive_in_library():
+        outcome = trainer.work()
     if not trainer.world.is_main:
         return Result(outcome)
     metrics = final_metrics(
@@ -73,4 +75,22 @@ def train(
         steps=trainer.state.global_step,
         device=trainer.args.device.type,
         schema=prepared.schema.as_json(),
+        measured_on={
+            "name": prepared.schema.data_name,
+            "split": prepared.split,
+            "examples": len(prepared.evaluation),
+        },
     )
+
+
+def parameter_count(model: torch.nn.Module) -> int:
+    """Of the whole model, also where DeepSpeed has left this process a share of each tensor."""
+    return sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters())
+
+
+def where(trainer: TrialTrainer) -> str:
+    """`cuda`, `2 processes on cpu`; with DeepSpeed, its stage."""
+    processes = f"{trainer.world.size} processes on " if trainer.world.size > 1 else ""
+    plugin = trainer.accelerator.state.deepspeed_plugin
+    by = f" by DeepSpeed ZeRO-{plugin.zero_stage}" if plugin else ""
+    return f"{processes}{trainer.args.device.type}{by}"

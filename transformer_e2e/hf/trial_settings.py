@@ -11,6 +11,7 @@ from transformer_e2e.compute.device import resolve_device
 from transformer_e2e.compute.place import Place
 from transformer_e2e.config.hf_settings import DataArguments, ModelArguments, RunArguments
 from transformer_e2e.errors import ConfigError
+from transformer_e2e.hf import deepspeed
 from transformer_e2e.hf.arguments import Arguments
 from transformer_e2e.hf.device import usable_precision
 from transformer_e2e.hf.identity import counted, readable
@@ -67,6 +68,8 @@ def arguments_of(given: Given, directory: Path, place: Place) -> tuple[Arguments
     values = given.values
     device = resolve_device("cpu" if values["use_cpu"] else values["device"], place)
     precision, notes = usable_precision(values, device)
+    if values["deepspeed"]:
+        deepspeed.make_ready(on_cpu=device.type == "cpu")
     own: dict[str, Any] = {
         "output_dir": str(directory),
         "report_to": "none",  # only our bridge logs

@@ -135,7 +135,7 @@ class TrialTrainer(ExactTrainer):
 
     def end_micro_batch(self) -> None:
         """A stop between two micro-batches leaves the step out, as if it had not begun."""
-        if self.world.size > 1 or not self.trial.stop_requested:
+        if self.world.size > 1 or self.is_deepspeed_enabled or not self.trial.stop_requested:
             return
         assert self.before_step is not None
         drawn, loss, self.current_flos = self.before_step
@@ -183,9 +183,7 @@ class TrialTrainer(ExactTrainer):
     def _keep(self, best: bool, required: bool) -> None:
         """Save, but not twice without a change in between."""
         if self.position() != self.kept:
-            metric = self.standing.best if best else None
-            step = self.state.global_step
-            self.trial.save(self.fill, step=step, best=best, metric=metric, required=required)
+            self.save(best=best, required=required)
             self.kept = self.position()
 
     # evaluations
@@ -202,7 +200,7 @@ class TrialTrainer(ExactTrainer):
         if not math.isfinite(loss):
             raise Diverged
         if self.prepared.more_metrics:
-            more = self.prepared.more_metrics(self.prepared.model, loss)
+            more = self.world.broadcast(self.prepared.more_metrics(self.prepared.model, loss))
             metrics.update({f"{EVALUATION}{name}": value for name, value in more.items()})
         return output
 
