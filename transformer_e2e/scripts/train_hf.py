@@ -8,8 +8,13 @@ example:
   python -m transformer_e2e.scripts.train_hf --task classification --num_train_epochs 5
   python -m transformer_e2e.scripts.train_hf transformer_e2e/configs/hf/mlm_wikitext.yaml --learning_rate 3e-5
 
+on several processes (one GPU each, or the CPU; the batch size is one process's), with DeepSpeed:
+  torchrun --standalone --nproc_per_node=2 -m transformer_e2e.scripts.train_hf --task mlm \\
+      --deepspeed transformer_e2e/configs/deepspeed/zero2.json
+
 exit codes: 0 done (finished, early-stopped, pruned, diverged, or done before), 1 a bug, 2 wrong input,
-75 another attempt holds the trial (--no_wait), 130 Ctrl-C, 140 preempted, 143 terminated
+75 another attempt holds the trial (--no_wait), 130 Ctrl-C, 140 preempted, 143 terminated;
+torchrun itself ends with 0 or 1 and prints the code of the process that failed
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,12 +34,15 @@ from transformer_e2e.compute.place import Place, place
 from transformer_e2e.errors import exit_code_of
 from transformer_e2e.launch.console import open_console
 from transformer_e2e.launch.environment import DEFAULT_PROJECT, load_dotenv
+from transformer_e2e.launch.ranks import Stage, await_own_signal, follow, lead, told_once
+from transformer_e2e.runs.outcome import Outcome
 
 if TYPE_CHECKING:
     from transformer_e2e.hf.parser import Given, TrialArgumentParser
     from transformer_e2e.hf.prepared import Prepared
     from transformer_e2e.runs.spec import Result, TrialSpec
     from transformer_e2e.runs.trial import Trial
+    from transformer_e2e.trainer.meeting import Meeting
 
 Say = Callable[[str], None]
 
@@ -44,16 +53,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     show = flags.pop("print_config")
     load_dotenv()
 
-    def work() -> int:
+    def work(here: Place) -> int:
         from transformer_e2e.hf.parser import merge
 
         settings = merge(flags, unknown)
         if show:
-            print_settings(settings)
+            if here.is_main:
+                print_settings(settings)
             return 0
-        return attempt(settings, given, place())
+        return single(settings, given, here)
 
-    return exit_code_of(work)
+    return exit_code_of(lambda: told_once(here := place(), lambda: work(here)))
 
 
 def build_parser() -> TrialArgumentParser:
@@ -71,8 +81,17 @@ def build_parser() -> TrialArgumentParser:
     return parser
 
 
-def attempt(given: Given, argv: Sequence[str], here: Place) -> int:
-    """One attempt at the trial that the settings describe."""
+def single(given: Given, argv: Sequence[str], here: Place) -> int:
+    """Do whatever is left to do for the one trial that the settings describe, on this process's rank."""
+    if here.size == 1:
+        return attempt(given, argv, here, None)
+    if here.is_main:
+        return lead(here, lambda meeting: attempt(given, argv, here, meeting))
+    return follow(here, lambda trial, _: stages(given, argv, here, trial))
+
+
+def attempt(given: Given, argv: Sequence[str], here: Place, meeting: Meeting | None) -> int:
+    """One attempt at the trial: alone, or as the process that leads the others of `meeting`."""
     from transformer_e2e.launch.pictures import draw_after_training
     from transformer_e2e.launch.server import connected
     from transformer_e2e.runs.completion import is_done
@@ -82,11 +101,11 @@ def attempt(given: Given, argv: Sequence[str], here: Place) -> int:
     say = open_console(given.values["log_file"])
     spec = trial_of(given, argv, here, say)
     say(f"trial {spec.run_id}")
-    training = Training(given, spec, here, say)
+    training = Training(given, spec, here, say, meeting)
     if spec.force or not is_done(spec.root, spec.run_id):
         training.open()  # before W&B hears of the trial: bad input leaves nothing behind
     with connected():
-        code = run_trial(spec, training.run, say=say)
+        code = run_trial(spec, training.run, say=say, on_end=meeting.leave if meeting else lambda _: None)
     if code not in (ExitCode.INPUT, ExitCode.HELD):
         draw_after_training(spec.root, spec.run_id, Path(given.values["plot_dir"]), say)
     if code == ExitCode.DONE:
@@ -95,6 +114,18 @@ def attempt(given: Given, argv: Sequence[str], here: Place) -> int:
         if given.values["task"] == "generative_qa":
             say_summary(given, spec, say)
     return code
+
+
+def stages(given: Given, argv: Sequence[str], here: Place, trial: Trial) -> list[Stage]:
+    """What every rank but 0 does when rank 0 calls: open the inputs, which joins all processes, and train."""
+    opened: list[Training] = []
+
+    def open_inputs() -> None:
+        training = Training(given, trial_of(given, argv, here, lambda _: None), here, lambda _: None, None)
+        training.open()
+        opened.append(training)
+
+    return [open_inputs, lambda: opened[0].run(trial)]
 
 
 def trial_of(given: Given, argv: Sequence[str], here: Place, say: Say) -> TrialSpec:
@@ -131,6 +162,7 @@ class Training:
     spec: TrialSpec
     here: Place
     say: Say
+    meeting: Meeting | None  # of the processes that this one leads
     _prepare: Callable[[], Prepared] | None = None
 
     def open(self) -> None:
@@ -138,10 +170,13 @@ class Training:
         from transformer_e2e.hf.trial_settings import arguments_of
         from transformer_e2e.tasks.registry import task
 
+        if self.meeting:
+            self.meeting.call_others()
         self.arguments, notes = arguments_of(self.given, self.spec.directory, self.here)
         for note in notes:
             self.say(f"note: {note}")
-        self._prepare = task(self.arguments.task).open_task(self.arguments, self.say)
+        with self.arguments.training.main_process_first():  # the others find what it prepared
+            self._prepare = task(self.arguments.task).open_task(self.arguments, self.say)
 
     def run(self, trial: Trial) -> Result:
         from transformers import set_seed
@@ -152,10 +187,13 @@ class Training:
         if self._prepare is None:  # its record was there a moment ago, and was cleared
             self.open()
         assert self._prepare is not None
+        if self.meeting:
+            self.meeting.call_others()
         set_seed(self.arguments.seed)
-        prepared = self._prepare()
-        with training_progress(self.say) as progress:
-            return train(
+        with self.arguments.training.main_process_first():
+            prepared = self._prepare()
+        with training_progress(self.say) if self.here.is_main else nullcontext(lambda _: None) as progress:
+            result = train(
                 trial,
                 prepared,
                 self.arguments,
@@ -164,6 +202,9 @@ class Training:
                 goal=self.spec.goal,
                 on_progress=progress,
             )
+        if self.meeting and result.outcome is Outcome.STOPPED:
+            await_own_signal(trial)
+        return result
 
 
 def say_summary(given: Given, spec: TrialSpec, say: Say) -> None:
