@@ -167,7 +167,6 @@ class ExactTrainer(FairLossTrainer):
         """Write a checkpoint's files: the model, and the training as it is now, between two steps."""
         model, accumulated = self.prepared.model, {name: getattr(self, name) for name in COUNTERS}
         scaler = self.accelerator.scaler
-        self.store_flos()
         present = Saved(
             optimizer=optimizer_state.capture(model, self.plain_optimizer, self.schedule, self.given),
             generators=generators.capture(),
@@ -181,6 +180,7 @@ class ExactTrainer(FairLossTrainer):
 
     def save(self, *, best: bool, required: bool) -> None:
         """By every process: a checkpoint of the state now, between two steps, through the trial of rank 0."""
+        self.store_flos()  # adds up those of all processes
         how: dict[str, Any] = {
             "step": self.state.global_step,
             "best": best,
