@@ -109,7 +109,7 @@ def test_the_table_says_what_each_metric_was_measured_on():
     facts = {"data/name": "reviews.csv", "data/split": "validation", "data/examples": 1234}
     known = TrialRow(run="a", run_id="a", outcome="finished", value=1.5, summary=facts)
     head, first, second = table([row("b", "failed"), known], [], "eval/loss", "minimize").splitlines()
-    assert head.split() == ["trial", "outcome", "data", "split", "examples", "eval/loss", "bits/byte", "time"]
+    assert head.split() == ["trial", "outcome", "data", "split", "examples", "eval/loss", "time"]
     assert first.split() == ["*", "a", "finished", "reviews.csv", "validation", "1,234", "1.5000"]
     assert second.split() == ["b", "failed"]
     assert "examples" not in table([row("b")], [], "eval/loss", "minimize")

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from transformer_e2e.config.settings import GROUPS
-from transformer_e2e.hf.identity import OWN_DATA
+from transformer_e2e.data.table_sources import DEFAULTS as OWN_DATA
 from transformer_e2e.hf.parser import TrialArgumentParser, merge
 from transformer_e2e.launch.spec import load_spec, metric_of, searched
 from transformer_e2e.search.observation import Observation

@@ -23,6 +23,8 @@ YARDSTICKS = {  # the names that metrics.yardsticks gives them
     "xz": "xz -9 of the validation text alone",
     "xz_primed": "xz -9 of the validation text after the training text",
 }
+GENERATE = "generate --artifact {} --prompt 'Return a list'"
+EVALUATE = "evaluate --artifact {} --split test"
 _FACTS = {"name": "data", "split": "split", "examples": "examples"}  # what a trial's metrics come from
 _LOG_WIDTH = 140  # a file or a pipe has no width; rich would cut at 80
 
@@ -35,7 +37,8 @@ def table(rows: Sequence[TrialRow], searched: Sequence[str], metric: str, goal: 
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     facts = [name for name in _FACTS if any(DATA_PREFIX + name in row.summary for row in rows)]
     titles = [_FACTS[name] for name in facts]
-    for title in ("", "trial", "outcome", *searched, *titles, metric, "bits/byte", "time"):
+    bits = ["bits/byte"] if any(bits_per_byte(row) is not None for row in rows) else []
+    for title in ("", "trial", "outcome", *searched, *titles, metric, *bits, "time"):
         shown.add_column(
             title, no_wrap=title == "trial", justify="left" if title in ("", "trial") else "right"
         )
@@ -49,7 +52,7 @@ def table(rows: Sequence[TrialRow], searched: Sequence[str], metric: str, goal: 
             *[label(setting(row.settings, name)) for name in searched],
             *[_fact(row, name) for name in facts],
             "" if row.value is None else f"{row.value:.4f}",
-            _bits_text(row),
+            *[_bits_text(row) for _ in bits],
             "" if row.seconds is None else clock(row.seconds),
             style="bold" if best else None,
         )
@@ -92,13 +95,12 @@ def artifact_of(row: TrialRow, project: str) -> str:
     return f"{project}/model-{row.run_id}:best"
 
 
-def next_steps(sweep: str, artifact: str | None, root: Path | None) -> list[str]:
-    """Commands that continue from here. `root` is the embedded server's folder, None with another W&B."""
+def next_steps(sweep: str, artifact: str | None, root: Path | None, use: str) -> list[str]:
+    """Commands that continue from here. `root` is the embedded server's folder, None with another W&B; `use`
+    is what to do with the best model, GENERATE or EVALUATE."""
     lines = ["what to type next:", "  python scripts/manage_completed_runs.py list"]
     if artifact:
-        lines.append(
-            f"  python -m transformer_e2e.scripts.generate --artifact {artifact} --prompt 'Return a list'"
-        )
+        lines.append(f"  python -m transformer_e2e.scripts.{use.format(artifact)}")
     where = f" --root {root}" if root is not None and root != Path("wandb_server") else ""
     lines.append(f"  python -m transformer_e2e.scripts.plot {sweep}{where}   # draw its pictures again")
     lines += [continue_line(sweep, root), *bare_wandb(sweep, root)]

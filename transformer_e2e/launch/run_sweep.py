@@ -27,7 +27,7 @@ from transformer_e2e.launch.environment import (
 from transformer_e2e.launch.interrupts import Interrupts
 from transformer_e2e.launch.screen import Screen, screen_for
 from transformer_e2e.launch.server import EmbeddedServer, connected
-from transformer_e2e.launch.spec import load_spec, metric_of, searched
+from transformer_e2e.launch.spec import load_spec, metric_of, runs_hf, searched
 from transformer_e2e.launch.sweep import SweepPath, create_sweep, set_state
 from transformer_e2e.launch.sweep_pictures import picture_sweep
 from transformer_e2e.launch.trials import Progress, TrialRow, finished_best, progress, rows_of
@@ -205,11 +205,13 @@ def _finish(order: SweepOrder, sweep: _Sweep, root: Path | None, lost: int) -> i
     picture_sweep(sweep.path, sweep.spec, rows, order.plot_dir, sweep.say)
     artifact = None
     if best is not None:
-        sweep.say("\n" + "\n".join(report.yardstick_lines(best)))
+        if yardsticks := report.yardstick_lines(best):
+            sweep.say("\n" + "\n".join(yardsticks))
         artifact = report.artifact_of(best, f"{sweep.path.entity}/{sweep.path.project}")
-        if order.sample:
+        if order.sample and not runs_hf(sweep.spec):
             _sample(artifact, order.prompt, sweep.say)
-    sweep.say("\n" + "\n".join(report.next_steps(str(sweep.path), artifact, root)))
+    use = report.EVALUATE if runs_hf(sweep.spec) else report.GENERATE
+    sweep.say("\n" + "\n".join(report.next_steps(str(sweep.path), artifact, root, use)))
     return _verdict(sweep, state, rows, lost, order)
 
 

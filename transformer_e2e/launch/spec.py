@@ -56,13 +56,23 @@ def overridden(spec: Json, changes: Json) -> Json:
 
 def setting_problems(spec: Json) -> list[str]:
     """Parameters of our own training programs that are no setting, and values that the setting refuses."""
-    words = [spec.get("program") if word == "${program}" else word for word in spec.get("command") or ()]
+    words = _words(spec)
     if OWN_PROGRAM in words:
         return _own_problems(spec)
     if HF_PROGRAM in words:
-        fixed = [str(word) for word in words[words.index(HF_PROGRAM) + 1 :] if not str(word).startswith("$")]
+        fixed = [word for word in words[words.index(HF_PROGRAM) + 1 :] if not word.startswith("$")]
         return _hf_problems(spec, fixed)
     return []
+
+
+def runs_hf(spec: Json) -> bool:
+    """Whether its trials are those of the Hugging Face program."""
+    return HF_PROGRAM in _words(spec)
+
+
+def _words(spec: Json) -> list[str]:
+    words = [spec.get("program") if word == "${program}" else word for word in spec.get("command") or ()]
+    return [str(word) for word in words]
 
 
 def _own_problems(spec: Json) -> list[str]:
