@@ -40,7 +40,9 @@ def table(rows: Sequence[TrialRow], searched: Sequence[str], metric: str, goal: 
     bits = ["bits/byte"] if any(bits_per_byte(row) is not None for row in rows) else []
     for title in ("", "trial", "outcome", *searched, *titles, metric, *bits, "time"):
         shown.add_column(
-            title, no_wrap=title == "trial", justify="left" if title in ("", "trial") else "right"
+            title,
+            no_wrap=title in ("trial", *titles, metric),
+            justify="left" if title in ("", "trial") else "right",
         )
     for place, row in enumerate(ranked(rows, goal)):
         best = place == 0 and row.value is not None
