@@ -42,6 +42,7 @@ def table(rows: Sequence[TrialRow], searched: Sequence[str], metric: str, goal: 
         shown.add_column(
             title,
             no_wrap=title in ("trial", *titles, metric),
+            overflow="fold",
             justify="left" if title in ("", "trial") else "right",
         )
     for place, row in enumerate(ranked(rows, goal)):
