@@ -43,12 +43,16 @@ def opened(name: str, folder: Path, **changes: Any) -> tuple[Arguments, list[str
         (folder / f"{split}.json").write_text(json.dumps(rows(count, changes.pop(split, None))))
     given = arguments(
         task=name,
-        train_file=str(folder / "train.json"),
-        validation_file=str(folder / "validation.json"),
         vocab_size=400,
         cache_dir=str(folder.parent / "cache"),
-        config_overrides=TINY,
-        **{"max_seq_length": 64 if name == "extractive_qa" else 160, "doc_stride": 16, **changes},
+        **{
+            "train_file": str(folder / "train.json"),
+            "validation_file": str(folder / "validation.json"),
+            "config_overrides": TINY,
+            "max_seq_length": 64 if name == "extractive_qa" else 160,
+            "doc_stride": 16,
+            **changes,
+        },
     )
     given.training.per_device_eval_batch_size = 4
     return given, []
@@ -147,11 +151,29 @@ def test_the_loss_counts_answers_alone(tmp_path: Path) -> None:
 
 
 def test_lengths_that_cannot_be_are_told_together(tmp_path: Path) -> None:
-    given, said = opened("extractive_qa", tmp_path / "data", max_seq_length=40, doc_stride=30)
-    given.model.config_overrides = "hiden_size=3"
+    changes = {"max_seq_length": 40, "doc_stride": 30, "config_overrides": "hiden_size=3"}
+    given, said = opened("extractive_qa", tmp_path / "data", text_column_names="ask,context", **changes)
     with pytest.raises(ConfigError) as caught:
         task("extractive_qa").open_task(given, said.append)
-    assert "--doc_stride=30 must be at most 15" in str(caught.value) and "hiden_size" in str(caught.value)
-    given, said = opened("generative_qa", tmp_path / "data", max_seq_length=20)
-    with pytest.raises(ConfigError, match="max_seq_length=20 must be at least"):
+    for part in ("--doc_stride=30 must be at most 15", "hiden_size", "20 rows, of which", "20 without ask;"):
+        assert part in str(caught.value)
+    given, said = opened("generative_qa", tmp_path / "data", max_seq_length=20, text_column_names="ask")
+    with pytest.raises(ConfigError) as caught:
         task("generative_qa").open_task(given, said.append)
+    for part in ("max_seq_length=20 must be at least", "--text_column_names=ask must be two names"):
+        assert part in str(caught.value)
+
+
+@BOTH
+def test_columns_of_other_names_are_used(name: str, tmp_path: Path) -> None:
+    names = {"question": "ask", "context": "passage", "answers": "reply"}
+    path = tmp_path / "questions.jsonl"
+    renamed = [{names.get(key, key): value for key, value in row.items()} for row in rows(20)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in renamed))
+    changes = {"text_column_names": "ask, passage", "label_column_name": "reply"}
+    made = prepared(name, tmp_path / "data", train_file=str(path), validation_file=str(path), **changes)
+    assert (made.schema.text_fields, made.schema.label_field) == (("ask", "passage"), "reply")
+    found = task(name).score(
+        made.model, made.tokenizer, made.schema, renamed[:3], batch_size=2, say=lambda line: None
+    )
+    assert set(found) == {"loss", "exact_match", "f1"}

@@ -12,7 +12,8 @@ from typing import Any
 from transformer_e2e.errors import DataError, nearest
 
 SHOWN = 3  # examples of one kind of mistake
-COLUMNS = ("question", "context", "answers")
+Columns = tuple[str, str, str]  # names of question, context and answers
+COLUMNS: Columns = ("question", "context", "answers")
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,12 @@ class Question:
 
 
 def read_questions(
-    rows: Iterable[Mapping[str, Any]], what: str, *, answered: bool, spans: bool = False
+    rows: Iterable[Mapping[str, Any]],
+    what: str,
+    columns: Columns = COLUMNS,
+    *,
+    answered: bool,
+    spans: bool = False,
 ) -> list[Question]:
     """The rows in their order. `what` names them in messages: "train_file=a.json".
 
@@ -38,7 +44,7 @@ def read_questions(
     mistakes: dict[str, list[int]] = {}
     found = []
     for number, row in enumerate(rows):
-        question, problems = _read(row, answered=answered, spans=spans)
+        question, problems = _read(row, columns, answered=answered, spans=spans)
         found.append(question)
         for problem in problems:
             mistakes.setdefault(problem, []).append(number)
@@ -47,40 +53,42 @@ def read_questions(
         for problem, numbers in mistakes.items():
             first = ", ".join(map(str, numbers[:SHOWN])) + (", ..." if len(numbers) > SHOWN else "")
             lines.append(f"  - {len(numbers)} {problem} (counted from 0: {first})")
-        raise DataError("\n".join([*lines, f"a row needs {_NEEDED}"]))
+        raise DataError("\n".join([*lines, _NEEDED.format(*columns)]))
     return found
 
 
 _NEEDED = (
-    'question, context and, but for inference, answers as {"text": ["..."], "answer_start": [0]}, '
-    "a list of texts or one text"
+    "a row needs {0}, {1} and, but for inference, {2}: a text, a list of texts, or "
+    '{{"text": ["..."], "answer_start": [0]}}'
 )
 
 
-def _read(row: Mapping[str, Any], *, answered: bool, spans: bool) -> tuple[Question, list[str]]:
+def _read(
+    row: Mapping[str, Any], columns: Columns, *, answered: bool, spans: bool
+) -> tuple[Question, list[str]]:
     problems = []
-    texts: dict[str, str] = {}
-    for name in ("question", "context"):
+    texts = []
+    for name in columns[:2]:
         value = row.get(name)
-        texts[name] = value if isinstance(value, str) else ""
+        texts.append(value if isinstance(value, str) else "")
         if name not in row:
             problems.append(f"without {name}; their columns are {', '.join(row)}{nearest(name, row)}")
-        elif not texts[name].strip():
+        elif not texts[-1].strip():
             problems.append(f"with an empty {name}")
-    given = row.get("answers", row.get("answer"))
+    question, context = texts
+    given = row.get(columns[2])
     if answered and given is None:
-        problems.append(f"without answers; their columns are {', '.join(row)}{nearest('answers', row)}")
+        known = f"their columns are {', '.join(row)}{nearest(columns[2], row)}"
+        problems.append(f"without {columns[2]}; {known}")
     try:
         answers, starts = _answers(given)
     except (TypeError, ValueError, KeyError):
-        return Question("", ""), [*problems, "with answers of another form"]
-    if spans and texts["context"]:
-        starts = tuple(
-            _place(texts["context"], text, start) for text, start in zip(answers, starts, strict=True)
-        )
+        return Question("", ""), [*problems, f"with {columns[2]} of another form"]
+    if spans and context:
+        starts = tuple(_place(context, text, start) for text, start in zip(answers, starts, strict=True))
         if any(start < 0 for start in starts):
             problems.append("with an answer that does not stand in the context where answer_start says")
-    return Question(texts["question"].strip(), texts["context"], answers, starts), problems
+    return Question(question.strip(), context, answers, starts), problems
 
 
 def _answers(given: Any) -> tuple[tuple[str, ...], tuple[int, ...]]:

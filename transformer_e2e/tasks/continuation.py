@@ -67,6 +67,7 @@ def _batch(
             max_new_tokens=longest,
             do_sample=False,
             num_beams=1,
+            use_cache=True,  # training with gradient checkpointing turns it off in the model's configuration
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         ),
@@ -83,13 +84,11 @@ def _batch(
 
 @contextlib.contextmanager
 def _evaluating(model: PreTrainedModel) -> Iterator[None]:
-    """Without dropout and gradients, and with the cache that gradient checkpointing turns off."""
-    training, cache = model.training, model.config.use_cache
+    """Without dropout and gradients."""
+    training = model.training
     model.eval()
-    model.config.use_cache = True
     try:
         with torch.no_grad():
             yield
     finally:
         model.train(training)
-        model.config.use_cache = cache

@@ -5,22 +5,21 @@ Source: Devlin et al. 2019 (BERT), section 4.2; EM and F1 as SQuAD defines them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from transformer_e2e.data.questions import Question, read_questions
+from transformer_e2e.data.questions import Question
 from transformer_e2e.data.schema import Schema
-from transformer_e2e.data.tables import load_tables
-from transformer_e2e.errors import ConfigError
 from transformer_e2e.hf.arguments import Arguments
-from transformer_e2e.hf.models import build_model, model_problems
+from transformer_e2e.hf.models import build_model
 from transformer_e2e.hf.prepared import Prepared
 from transformer_e2e.hf.tokenizers import build_tokenizer
 from transformer_e2e.metrics import squad
+from transformer_e2e.tasks.asked import Asked, inputs_of, open_questions, rows_of, texts_of
 from transformer_e2e.tasks.padding import pad
 from transformer_e2e.tasks.registry import Row, Say
 from transformer_e2e.tasks.spans import Floats, Span, best_spans
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 METRIC = "eval/f1"
 GOAL = "maximize"
 KIND = "question_answering"
-PADDED = ("input_ids", "token_type_ids")
 
 
 def open_task(arguments: Arguments, say: Say) -> Callable[[], Prepared]:
@@ -40,43 +38,23 @@ def open_task(arguments: Arguments, say: Say) -> Callable[[], Prepared]:
     say so.
     """
     data = arguments.data
-    problems = model_problems(arguments, KIND) + stride_problems(data.max_seq_length, data.doc_stride)
-    ConfigError.raise_if(problems)
-    tables = load_tables(data, seed=arguments.seed, say=say)
-    train = read_questions(tables.train, f"training examples of {tables.name}", answered=True, spans=True)
-    held_out = read_questions(tables.validation, f"{tables.validation_split} of {tables.name}", answered=True)
-    unanswerable = sum(not question.answers for question in train)
+    problems = stride_problems(data.max_seq_length, data.doc_stride)
+    asked = open_questions(arguments, KIND, problems, spans=True, say=say)
+    unanswerable = sum(not question.answers for question in asked.train)
     if unanswerable:
         say(f"{unanswerable:,} training questions have no answer: the model may give none")
-    schema = Schema(
-        task="extractive_qa",
-        data_name=tables.name,
-        max_length=data.max_seq_length,
-        text_fields=("question", "context"),
-        extra={
-            "doc_stride": data.doc_stride,
-            "max_answer_length": data.max_answer_length,
-            "may_have_no_answer": unanswerable > 0,
-        },
-    )
-    return lambda: _prepare(arguments, schema, train, held_out, tables.validation_split, say)
+    schema = asked.schema(data, doc_stride=data.doc_stride, may_have_no_answer=unanswerable > 0)
+    return lambda: _prepare(arguments, asked, schema, say)
 
 
-def _prepare(
-    arguments: Arguments,
-    schema: Schema,
-    train: Sequence[Question],
-    held_out: Sequence[Question],
-    split: str,
-    say: Say,
-) -> Prepared:
-    tokenizer = build_tokenizer(arguments, partial(_texts, train), say)
+def _prepare(arguments: Arguments, asked: Asked, schema: Schema, say: Say) -> Prepared:
+    tokenizer = build_tokenizer(arguments, partial(texts_of, asked.train), say)
     cut = partial(_windows, tokenizer=tokenizer, schema=schema)
     workers = arguments.data.preprocessing_num_workers
-    windows, judged = cut(train, workers=workers), cut(held_out, workers=workers)
+    windows, judged = cut(asked.train, workers=workers), cut(asked.held_out, workers=workers)
     say(
-        f"{len(train):,} questions make {len(windows.owners):,} windows of <= {schema.max_length} tokens; "
-        f"{len(held_out):,} of {split}: {len(judged.owners):,}"
+        f"{len(asked.train):,} training questions make {len(windows.owners):,} windows, "
+        f"{len(asked.held_out):,} of {asked.split} {len(judged.owners):,}"
     )
     return Prepared(
         model=build_model(arguments, KIND, tokenizer),
@@ -85,8 +63,8 @@ def _prepare(
         evaluation=judged.inputs,
         collate=_collate(tokenizer, schema.max_length if arguments.data.pad_to_max_length else None),
         schema=schema,
-        metrics=partial(_metrics, judged, held_out, schema),
-        split=split,
+        metrics=partial(_metrics, judged, asked.held_out, schema),
+        split=asked.split,
     )
 
 
@@ -102,7 +80,7 @@ def predict(
     """{"question", "answer", "score", "start", "end"} a row: `score` is the probability of the span among all
     spans and "no answer", [start, end) are characters of the context. An empty answer: the context has none.
     """
-    questions = read_questions(rows, "the examples", answered=False)
+    questions = rows_of(schema, rows, answered=False)
     windows = _windows(questions, tokenizer=tokenizer, schema=schema)
     start, end, _ = _logits(model, tokenizer, windows, batch_size)
     found = []
@@ -131,16 +109,10 @@ def score(
     say: Say,
 ) -> dict[str, float]:
     """{"loss", "exact_match", "f1"}: the mean loss of the windows, and percent."""
-    questions = read_questions(rows, "the examples", answered=True)
+    questions = rows_of(schema, rows, answered=True)
     windows = _windows(questions, tokenizer=tokenizer, schema=schema)
     start, end, loss = _logits(model, tokenizer, windows, batch_size)
     return {"loss": loss, **_judged(windows, questions, schema, start, end)}
-
-
-def _texts(questions: Sequence[Question]) -> Iterator[str]:
-    """What a tokenizer is trained on: each context once, and the questions."""
-    yield from dict.fromkeys(question.context for question in questions)
-    yield from (question.question for question in questions)
 
 
 def _windows(
@@ -203,7 +175,7 @@ def _logits(
         for first in range(0, count, batch_size):
             rows = range(first, min(first + batch_size, count))
             batch = collate([windows.inputs[row] for row in rows])
-            output = model(**{name: values.to(model.device) for name, values in batch.items()})
+            output = model(**inputs_of(batch, model.device))
             width = output.start_logits.shape[1]
             start[rows, :width] = output.start_logits.float().cpu().numpy()
             end[rows, :width] = output.end_logits.float().cpu().numpy()
