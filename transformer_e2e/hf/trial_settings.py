@@ -82,6 +82,9 @@ def arguments_of(given: Given, directory: Path, place: Place) -> tuple[Arguments
         training = TrainingArguments(**{**given.group(TrainingArguments), **precision, **own})
     except (ValueError, TypeError, OSError, ImportError) as error:
         raise ConfigError(f"these training arguments cannot be used: {error}") from None
+    if training.n_gpu > 1:  # Trainer would multiply the batch size, which the run ID names
+        notes.append(f"one of {training.n_gpu} GPUs is used; torchrun --nproc_per_node uses more")
+        training._n_gpu = 1
     return Arguments(
         model=ModelArguments(**given.group(ModelArguments)),
         data=DataArguments(**given.group(DataArguments)),

@@ -179,8 +179,7 @@ class Training:
             self._prepare = task(self.arguments.task).open_task(self.arguments, self.say)
 
     def run(self, trial: Trial) -> Result:
-        from transformers import set_seed
-
+        from transformer_e2e.compute.generators import seed_all
         from transformer_e2e.compute.progress import training_progress
         from transformer_e2e.hf.training import train
 
@@ -189,7 +188,7 @@ class Training:
         assert self._prepare is not None
         if self.meeting:
             self.meeting.call_others()
-        set_seed(self.arguments.seed)
+        seed_all(self.arguments.seed)
         with self.arguments.training.main_process_first():
             prepared = self._prepare()
         with training_progress(self.say) if self.here.is_main else nullcontext(lambda _: None) as progress:
