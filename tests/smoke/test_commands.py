@@ -21,6 +21,7 @@ MODULES = (
     "benchmarks.checkpoint_cost",
     "benchmarks.search_quality",
     "benchmarks.list_records",
+    "benchmarks.hf_baselines",
 )
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
