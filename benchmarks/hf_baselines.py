@@ -24,7 +24,7 @@ WORDS = {"analyzer": "word", "ngram_range": (1, 1)}
 WORD_PAIRS = {"analyzer": "word", "ngram_range": (1, 2)}
 LETTERS = {"analyzer": "char_wb", "ngram_range": (2, 5)}
 FEATURES = {"words": [WORDS], "word pairs": [WORD_PAIRS], "words and letters": [WORDS, LETTERS]}
-STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)  # inverse regularisation C
+STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)  # inverse regularisation C
 Row = dict[str, Any]
 
 

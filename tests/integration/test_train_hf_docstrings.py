@@ -1,4 +1,4 @@
-"""The README's classification, as it is typed there: it has to beat the most frequent package by 20 points."""
+"""The README's classification, as it is typed there, beats the most frequent package by 20 points."""
 
 from __future__ import annotations
 
