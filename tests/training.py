@@ -61,9 +61,12 @@ class Workplace:
 
     def command(self, checkpoints: str, **settings: Any) -> list[str]:
         flags = [f"--{name}={value}" for name, value in self.settings(checkpoints, **settings).items()]
+        return [sys.executable, *self.launcher(), "-m", "transformer_e2e.scripts.train", *flags]
+
+    def launcher(self) -> list[str]:
+        """What stands between `python` and the program."""
         torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={self.processes}"]
-        launcher = torchrun if self.processes > 1 else []
-        return [sys.executable, *launcher, "-m", "transformer_e2e.scripts.train", *flags]
+        return torchrun if self.processes > 1 else []
 
     def start(self, env: dict[str, str], checkpoints: str, **settings: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.ranks import HISTORY, await_end, rank_pid
 from tests.serving import REPOSITORY, ServerProcess, run_client
 from tests.training import Workplace, offline
 
@@ -25,12 +25,6 @@ LONG = {"max_steps": 160, "eval_interval": 40}  # so that it is still training w
 MOVED = {**LONG, "dropout": 0.0, "learning_rate": 2e-3}
 TOLERANCE = 1e-5  # fp32: sums in another order
 
-HISTORY = """
-import json, sys, wandb
-runs = wandb.Api().runs(sys.argv[1])
-print(json.dumps([sorted(run.scan_history(), key=lambda row: row["_step"]) for run in runs]))
-"""
-
 
 @pytest.fixture
 def alone(tmp_path: Path) -> Workplace:
@@ -40,22 +34,6 @@ def alone(tmp_path: Path) -> Workplace:
 @pytest.fixture
 def pair(alone: Workplace) -> Workplace:
     return replace(alone, processes=2)
-
-
-def rank_pid(torchrun: int, rank: int) -> int:
-    """The process of a rank."""
-    (children,) = Path(f"/proc/{torchrun}/task/{torchrun}").glob("children")
-    for child in children.read_text().split():
-        if f"\0RANK={rank}\0" in f"\0{Path(f'/proc/{child}/environ').read_text()}\0":
-            return int(child)
-    raise AssertionError(f"torchrun {torchrun} has no rank {rank}")
-
-
-def await_end(pid: int) -> None:
-    deadline = time.monotonic() + 60
-    while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < deadline, f"process {pid} is still there"
-        time.sleep(0.05)
 
 
 def assert_same_curve(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
