@@ -68,3 +68,16 @@ def test_another_trainer_in_its_place_and_a_checkpoint_without_its_state_are_ref
     for rank in range(3):
         (shares / f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt").touch()
     assert deepspeed.share_count(tmp_path) == 3
+
+
+@pytest.mark.parametrize(("file", "stage"), [("mp_rank_00", 3), ("zero_pp_rank_0_mp_rank_00", 2)])
+def test_weights_that_are_spread_and_such_that_are_not_are_not_mixed_up(
+    tmp_path: Path, file: str, stage: int
+) -> None:
+    (tmp_path / "global_step7").mkdir()
+    (tmp_path / "global_step7" / f"{file}_model_states.pt").touch()
+    with pytest.raises(
+        CheckpointError, match=f"cannot be continued with ZeRO-{stage}; --deepspeed with zero"
+    ):
+        deepspeed._require_same_kind(stage, tmp_path)
+    deepspeed._require_same_kind(5 - stage, tmp_path)

@@ -26,6 +26,7 @@ from transformer_e2e.runs.durable import STAGING_PREFIX, remove
 ENGINE = "DeepSpeedEngine"
 _TAG = "global_step{}"  # the name that Trainer looks for
 _SHARES = "global_step*/*_optim_states.pt"
+_SPREAD_WEIGHTS = "global_step*/zero_pp_rank_*_model_states.pt"
 _LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -81,12 +82,22 @@ def ask_for_universal(config: dict[str, Any]) -> None:
 
 def load(engine: Any, directory: Path, world: World) -> None:
     """By every process, at the same time: become what was saved. Raises CheckpointError."""
+    _require_same_kind(engine.zero_optimization_stage(), directory)
     if not engine.load_universal_checkpoint():
         _load(engine, directory)
         return
     with _universal(directory, world) as converted:
         _load(engine, converted)
         world.agree(True)  # all have read it
+
+
+def _require_same_kind(stage: int, directory: Path) -> None:
+    """Stage 3 spreads the weights, too, and neither reads what the other wrote."""
+    if any(directory.glob(_SPREAD_WEIGHTS)) != (stage == 3):
+        other = "zero1 or zero2" if stage == 3 else "zero3"
+        raise CheckpointError(
+            f"{directory} cannot be continued with ZeRO-{stage}; --deepspeed with {other} can, and --force begins anew"
+        )
 
 
 def _load(engine: Any, directory: Path) -> None:
