@@ -96,7 +96,8 @@ def _require_same_kind(stage: int, directory: Path) -> None:
     if any(directory.glob(_SPREAD_WEIGHTS)) != (stage == 3):
         other = "zero1 or zero2" if stage == 3 else "zero3"
         raise CheckpointError(
-            f"{directory} cannot be continued with ZeRO-{stage}; --deepspeed with {other} can, and --force begins anew"
+            f"{directory} cannot be continued with ZeRO-{stage}; --deepspeed with {other} can, and "
+            f"--force begins anew"
         )
 
 
