@@ -71,9 +71,12 @@ def test_the_documented_override_needs_no_hub_and_searches_the_same(path: Path):
     whole, offline = load_spec(path), load_spec(path, override=OFFLINE / path.name)
     values = first_trial(offline)
     assert values["model_name_or_path"] is None and values["dataset_name"] in OWN_DATA.values()
-    same = searched(whole)
+    assert searched(offline) == searched(whole)
+    # The course's and BLOOM's values are given; classification from scratch learns nothing with a pretrained
+    # model's learning rates.
+    same = [name for name in searched(whole) if (name, values["task"]) != ("learning_rate", "classification")]
     assert [offline["parameters"][name] for name in same] == [whole["parameters"][name] for name in same]
-    assert values["max_train_samples"] <= 512 and warnings(offline) == []
+    assert values["max_train_samples"] <= 2048 and warnings(offline) == []
     assert f"--override {(OFFLINE / path.name).relative_to(FOLDER.parent)}" in path.read_text()
 
 
