@@ -17,6 +17,7 @@ Words = NDArray[np.uint64]
 
 ROUNDS = 6
 MASK = (1 << 64) - 1
+INCREMENT = 0x9E3779B97F4A7C15  # of SplitMix64's state
 
 
 def permuted(positions: NDArray[np.int64], *, count: int, key: int) -> NDArray[np.int64]:
@@ -37,6 +38,15 @@ def mixed(*numbers: int) -> int:
     return state
 
 
+def uniform(count: int, *, key: int) -> NDArray[np.float64]:
+    """`count` numbers in [0, 1), evenly spread and independent to all appearance: a function of `key` alone.
+
+    They are the first outputs of SplitMix64 begun at `key`, which is in [0, 2**64).
+    """
+    states = np.arange(count, dtype=np.uint64) * np.uint64(INCREMENT) + np.uint64(key)
+    return (_mix(states) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
 def _network(values: Words, height: int, width: int, key: int) -> Words:
     rows, columns = values // np.uint64(width), values % np.uint64(width)
     for number in range(0, ROUNDS, 2):
@@ -49,7 +59,7 @@ def _network(values: Words, height: int, width: int, key: int) -> Words:
 
 def _mix(words: Words) -> Words:
     """The output function of SplitMix64 (Steele, Lea and Flood 2014), after its increment."""
-    words = words + np.uint64(0x9E3779B97F4A7C15)
+    words = words + np.uint64(INCREMENT)
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return words ^ (words >> np.uint64(31))

@@ -154,6 +154,8 @@ class ExactTrainer(FairLossTrainer):
             sampler.generator = torch.Generator().manual_seed(mixed(seed, epoch) >> 1)
         elif hasattr(sampler, "set_epoch"):
             sampler.set_epoch(epoch)
+        if hasattr(self.prepared.train, "begin_epoch"):
+            self.prepared.train.begin_epoch(epoch)
         super()._run_epoch(model, epoch, train_dataloader, *args, **kwargs)
 
     def seed_step(self) -> None:

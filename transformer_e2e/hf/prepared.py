@@ -24,6 +24,8 @@ class Examples(Protocol):
 class Prepared:
     model: PreTrainedModel  # on the CPU, in training precision fp32
     tokenizer: PreTrainedTokenizerBase
+    # If it has a method `begin_epoch(epoch)`, the bridge calls it before it fetches an epoch's first batch,
+    # also when it resumes an epoch. (Not `set_epoch`, which accelerate calls when it likes.)
     train: Examples
     evaluation: Examples
     # Examples -> batch of tensors. A pure function of the examples: it draws from no generator's state, so
