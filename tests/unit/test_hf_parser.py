@@ -207,3 +207,18 @@ def test_the_environment_names_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUN_NAME", "mine")
     assert values()["run_name"] == "mine"
     assert values("--run_name=flag")["run_name"] == "flag"
+
+
+def test_what_print_config_shows_is_an_argument_file_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from transformer_e2e.scripts.train_hf import print_settings
+
+    found = given(
+        "--task=clm", "--lr=1e-5", '--lr_scheduler_kwargs={"num_cycles": 2}', "--label_names", "a", "b"
+    )
+    print_settings(found)
+    shown = capsys.readouterr().out
+    assert "adam_epsilon: 1e-08" in shown and "# flag" in shown
+    (tmp_path / "all.yaml").write_text(shown)
+    assert given(str(tmp_path / "all.yaml")).values == found.values

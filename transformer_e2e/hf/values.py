@@ -46,6 +46,8 @@ def read_value(value: Any, hint: Any) -> Any:
         return convert(value, str | None if type(None) in typing.get_args(hint) else str)
     if kinds[0] in (int, float, bool):
         return convert(value, hint)
+    if str(value).strip().lower() in NONE_WORDS:
+        raise KeepDefault
     raise ValueError("cannot be given to this program")
 
 

@@ -12,6 +12,10 @@ on several processes (one GPU each, or the CPU; the batch size is one process's)
   torchrun --standalone --nproc_per_node=2 -m transformer_e2e.scripts.train_hf --task mlm \\
       --deepspeed transformer_e2e/configs/deepspeed/zero2.json
 
+short names: --lr --bs --wd --epochs; older spellings such as --evaluation_strategy are understood. Ready-made
+files for BERT, GPT-2, SciBERT and BLOOM: transformer_e2e/configs/hf. --report_to none logs nothing to W&B;
+WANDB_LOG_MODEL=false uploads no model, and so deletes none here.
+
 exit codes: 0 done (finished, early-stopped, pruned, diverged, or done before), 1 a bug, 2 wrong input,
 75 another attempt holds the trial (--no_wait), 130 Ctrl-C, 140 preempted, 143 terminated;
 torchrun itself ends with 0 or 1 and prints the code of the process that failed
