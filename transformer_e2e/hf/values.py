@@ -36,7 +36,10 @@ def read_value(value: Any, hint: Any) -> Any:
     if isinstance(value, Enum):
         value = value.value
     if list in kinds:
-        return _list(value)
+        found = _list(value)
+        if found is None and type(None) not in typing.get_args(hint):
+            raise KeepDefault
+        return found
     if dict in kinds:
         return _mapping(value, text_works=str in kinds)
     for kind in kinds:
