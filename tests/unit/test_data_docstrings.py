@@ -19,6 +19,7 @@ from transformer_e2e.data.docstrings import SPLITS, Definition, _inside, definit
 from transformer_e2e.data.sentences import first_sentence, sentences
 from transformer_e2e.data.splitting import shared_runs, sharing
 from transformer_e2e.errors import DataError
+from transformer_e2e.metrics.squad import normalize
 
 PAIRS = list(combinations(SPLITS, 2))
 
@@ -107,6 +108,10 @@ class TestQuestions:
             for text, start in zip(answers["text"], answers["answer_start"], strict=True):
                 assert row["context"][start : start + len(text)] == text == text.strip() != ""
 
+    def test_no_answer_is_normalised_to_nothing(self):
+        answers = {text for rows in all_of(qa).values() for row in rows for text in row["answers"]["text"]}
+        assert [text for text in answers if not normalize(text)] == []
+
     def test_ids_are_unique_and_no_question_is_asked_twice_of_a_context(self):
         rows = [row for rows in all_of(qa).values() for row in rows]
         assert len({row["id"] for row in rows}) == len(rows)
@@ -161,9 +166,9 @@ class TestOneDefinition:
         assert [(d.parameter, d.value) for d in one.defaults] == [("b", "(1, 2)"), ("key", "None")]
         assert all(one.signature[d.start :].startswith(d.value) for d in one.defaults)
 
-    def test_a_value_without_letters_or_digits_is_not_asked_for(self):
-        """SQuAD's measure drops punctuation: it could not tell {} from ''."""
-        assert asked(function("Do.", "a='', b={}, c=()")) == []
+    def test_a_value_that_the_measure_drops_is_not_asked_for(self):
+        """Punctuation and articles: {} and 'a' would be the same answer."""
+        assert asked(function("Do.", "a='', b={}, c=(), d='a'")) == []
 
     @pytest.mark.parametrize(
         ("docstring", "question", "answers"),

@@ -27,6 +27,7 @@ MOST_DEFAULTS = 2  # questions of one signature, about different values: over ha
 LONGEST_ANSWER = 200  # characters
 LONGEST_CONDITION = 120  # characters
 
+ARTICLES = {"a", "an", "the"}
 RAISES = re.compile(
     r"\b[Rr]ais(?:es?|ing):?\s+(?:an?\s+|the\s+)?(?::\w+:)?[`'\"]*((?:\w+\.)*[A-Z]\w+)\b(?!\s+exceptions)"
 )
@@ -96,8 +97,7 @@ def _context(one: Definition) -> str:
 def _defaults(one: Definition) -> Iterator[Question]:
     first_of: dict[str, Question] = {}
     for default in one.defaults:
-        # SQuAD's measure drops punctuation, so it could not tell '' from {}.
-        if len(default.value) <= LONGEST_DEFAULT and any(map(str.isalnum, default.value)):
+        if len(default.value) <= LONGEST_DEFAULT and _has_word(default.value):
             text = _choose(
                 one,
                 default.parameter,
@@ -157,8 +157,12 @@ def _summary(one: Definition, context: str, spans: Spans) -> Iterator[Question]:
 
 
 def _is_answer(text: str) -> bool:
-    """Is it one that can be read, and that SQuAD's measure does not normalise to nothing?"""
-    return len(text) <= LONGEST_ANSWER and not text.endswith(":") and bool(re.search(r"[^\W_]{2}", text))
+    return len(text) <= LONGEST_ANSWER and not text.endswith(":") and _has_word(text)
+
+
+def _has_word(text: str) -> bool:
+    """SQuAD's measure drops punctuation and articles, so it could not tell '' from {} or 'a'."""
+    return bool(set(re.sub(r"[^\w\s]|_", "", text.lower()).split()) - ARTICLES)
 
 
 def _choose(one: Definition, about: str, *texts: str) -> str:
@@ -168,14 +172,14 @@ def _choose(one: Definition, about: str, *texts: str) -> str:
 
 @cache
 def _splits() -> dict[str, list[tuple[str, str, Question]]]:
-    asked = {
-        (f"{one.module}.{one.name}", _context(one), question): one.module
-        for one in definitions()
-        if one.name and len(_context(one)) <= LONGEST_CONTEXT
-        for question in questions(one)
-    }
-    place = hold_out(Counter(asked.values()))
-    # One of several equal questions on equal contexts: a class and its copy for another platform.
-    of_text = {(context, question.text): (title, question) for (title, context, question) in reversed(asked)}
-    chosen = [one for one in asked if of_text[one[1], one[2].text] == (one[0], one[2])]
-    return apart((place[asked[one]], one[1].partition("\n\n")[2], one) for one in chosen)
+    asked: dict[tuple[str, str], tuple[Definition, Question]] = {}
+    for one in definitions():
+        context = _context(one)
+        if one.name and len(context) <= LONGEST_CONTEXT:
+            for question in questions(one):  # a class and its copy for another platform have equal ones
+                asked.setdefault((context, question.text), (one, question))
+    place = hold_out(Counter(one.module for one, _ in asked.values()))
+    return apart(
+        (place[one.module], one.docstring, (f"{one.module}.{one.name}", context, question))
+        for (context, _), (one, question) in asked.items()
+    )
