@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,11 +76,6 @@ def texts_of(questions: Sequence[Question]) -> Iterator[str]:
     for question in questions:
         yield question.question
         yield from (answer for answer in question.answers if answer not in question.context)
-
-
-def inputs_of(batch: Mapping[str, Any], device: Any) -> dict[str, Any]:
-    """The tensors of a batch on the model's device."""
-    return {name: values.to(device) for name, values in batch.items()}
 
 
 def _columns(data: DataArguments) -> Columns:

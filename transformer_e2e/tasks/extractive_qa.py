@@ -19,8 +19,8 @@ from transformer_e2e.hf.models import build_model
 from transformer_e2e.hf.prepared import Prepared
 from transformer_e2e.hf.tokenizers import build_tokenizer
 from transformer_e2e.metrics import squad
-from transformer_e2e.tasks.asked import Asked, inputs_of, open_questions, rows_of, texts_of
-from transformer_e2e.tasks.padding import pad
+from transformer_e2e.tasks.asked import Asked, open_questions, rows_of, texts_of
+from transformer_e2e.tasks.padding import inputs_of, pad
 from transformer_e2e.tasks.registry import Row, Say
 from transformer_e2e.tasks.spans import Floats, Span, best_spans
 from transformer_e2e.tasks.windows import Windows, make_windows, stride_problems

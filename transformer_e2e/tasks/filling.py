@@ -10,7 +10,7 @@ import torch
 
 from transformer_e2e.errors import DataError
 from transformer_e2e.tasks.language import wrapping
-from transformer_e2e.tasks.padding import pad
+from transformer_e2e.tasks.padding import inputs_of, pad
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -96,7 +96,7 @@ def _candidates(
     """For each window, for each of its masks, the likeliest tokens; none of them is a special one."""
     batch = pad([{"input_ids": window.ids} for window in windows], {"input_ids": tokenizer.pad_token_id})
     with torch.inference_mode():
-        logits = model(**{name: values.to(model.device) for name, values in batch.items()}).logits
+        logits = model(**inputs_of(batch, model.device)).logits
     found = []
     for row, window in zip(logits, windows, strict=True):
         chances = row[window.places].float().softmax(dim=-1)

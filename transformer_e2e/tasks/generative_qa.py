@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from transformer_e2e.data.questions import Question
 from transformer_e2e.data.schema import Schema
 from transformer_e2e.hf.arguments import Arguments
@@ -15,8 +13,9 @@ from transformer_e2e.hf.models import build_model
 from transformer_e2e.hf.prepared import Prepared
 from transformer_e2e.hf.tokenizers import build_tokenizer
 from transformer_e2e.metrics import squad
-from transformer_e2e.tasks.asked import Asked, inputs_of, open_questions, rows_of, texts_of
+from transformer_e2e.tasks.asked import Asked, open_questions, rows_of, texts_of
 from transformer_e2e.tasks.continuation import continue_prompts
+from transformer_e2e.tasks.mean_loss import mean_loss
 from transformer_e2e.tasks.padding import pad
 from transformer_e2e.tasks.prompts import IGNORED, PromptShape, end_of_text, make_prompts, prompt_ids
 from transformer_e2e.tasks.registry import Row, Say
@@ -96,17 +95,10 @@ def score(
     questions = rows_of(schema, rows, answered=True)
     examples = make_prompts(questions, tokenizer, _shape(schema))
     fills = {"input_ids": tokenizer.pad_token_id, "labels": IGNORED}
-    losses = 0.0
-    model.eval()
-    with torch.inference_mode():
-        for first in range(0, len(examples), batch_size):
-            chosen = range(first, min(first + batch_size, len(examples)))
-            batch = pad([examples[number] for number in chosen], fills)
-            output = model(**inputs_of(batch, model.device))
-            losses += float(output.loss) * len(chosen)
+    loss = mean_loss(model, examples, partial(pad, fills=fills), batch_size)
     answers = _answers(model, tokenizer, schema, questions, batch_size)
     golds = [question.answers for question in questions]
-    return {"loss": losses / len(examples), **squad.score([text for text, _ in answers], golds)}
+    return {"loss": loss, **squad.score([text for text, _ in answers], golds)}
 
 
 def _shape(schema: Schema) -> PromptShape:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 
 from transformer_e2e.data.running_text import Blocks, documents, text_column, token_stream
 from transformer_e2e.data.schema import Schema
@@ -17,7 +17,6 @@ from transformer_e2e.data.tables import load_tables
 from transformer_e2e.errors import ConfigError, DataError, UserError
 from transformer_e2e.hf.arguments import Arguments
 from transformer_e2e.hf.models import KIND_OF_TASK, model_problems
-from transformer_e2e.hf.prepared import Examples
 from transformer_e2e.hf.tokenizers import build_tokenizer
 from transformer_e2e.metrics.language import perplexity
 from transformer_e2e.tasks.registry import Row, Say
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 VERSION = "running-text-1"  # of the making of token streams; another one makes every stream anew
 LONGEST_TOKEN = 40  # characters; no tokenizer makes longer ones on average
-
-Collate = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -90,8 +87,6 @@ def blocks_of_rows(
     tokenizer: PreTrainedTokenizerBase, schema: Schema, rows: Sequence[Row], *, wrapped: bool
 ) -> Blocks:
     """Blocks of the rows' texts, made as those of training. Raises DataError if they do not fill one."""
-    import numpy as np
-
     texts = documents(text_of(row, schema, number) for number, row in enumerate(rows, 1))
     encode, end = partial(_encode, tokenizer), _end(tokenizer, wrapped)
     tokens = [token for text in texts for token in (*encode([text])[0], *(() if end is None else (end,)))]
@@ -123,20 +118,6 @@ def wrapping(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[int, ...], tuple
     return tuple(whole[:place]), tuple(whole[place + len(inside) :])
 
 
-def mean_loss(model: PreTrainedModel, examples: Examples, collate: Collate, batch_size: int) -> float:
-    """The loss as evaluations of training take it: the mean over a batch, and then over the examples."""
-    total, training = 0.0, model.training
-    model.eval()
-    with torch.inference_mode():
-        for first in range(0, len(examples), batch_size):
-            chosen = range(first, min(first + batch_size, len(examples)))
-            batch = collate([examples[index] for index in chosen])
-            output = model(**{name: values.to(model.device) for name, values in batch.items()})
-            total += float(output.loss) * len(chosen)
-    model.train(training)
-    return total / len(examples)
-
-
 def with_perplexity(model: PreTrainedModel, loss: float) -> dict[str, float]:
     """For `Prepared.more_metrics`: exp of the evaluation's loss."""
     return {"perplexity": perplexity(loss)}
@@ -155,7 +136,7 @@ def _texts(arguments: Arguments, say: Say) -> Texts:
 
 def _prose(arguments: Arguments, texts: Texts, say: Say) -> Prose:
     data, wrapped = arguments.data, arguments.task == "mlm"
-    tokenizer = build_tokenizer(arguments, partial(_iterate, texts.train), say)
+    tokenizer = build_tokenizer(arguments, lambda: iter(texts.train), say)
     if wrapped and tokenizer.mask_token_id is None:
         raise ConfigError("mlm needs a tokenizer with a mask token; BERT's and RoBERTa's have one")
     before, after = wrapping(tokenizer) if wrapped else ((), ())
@@ -187,10 +168,6 @@ def _stream(arguments: Arguments, tokenizer: PreTrainedTokenizerBase, texts: Seq
         vocab_size=len(tokenizer),
         workers=arguments.data.preprocessing_num_workers,
     )
-
-
-def _iterate(texts: Sequence[str]) -> Iterator[str]:
-    return iter(texts)
 
 
 def _end(tokenizer: PreTrainedTokenizerBase, wrapped: bool) -> int | None:

@@ -21,12 +21,12 @@ from transformer_e2e.tasks.language import (
     Prose,
     Texts,
     blocks_of_rows,
-    mean_loss,
     open_texts,
     schema_of,
     text_of,
     with_perplexity,
 )
+from transformer_e2e.tasks.mean_loss import mean_loss
 from transformer_e2e.tasks.registry import Row, Say
 
 if TYPE_CHECKING:

@@ -35,6 +35,11 @@ def pad(
     return batch
 
 
+def inputs_of(batch: Mapping[str, Any], device: Any) -> dict[str, Any]:
+    """The tensors of a batch on the model's device."""
+    return {name: values.to(device) for name, values in batch.items()}
+
+
 def _padded(values: Sequence[int], width: int, fill: int, left: bool) -> list[int]:
     missing = [fill] * (width - len(values))
     return [*missing, *values] if left else [*values, *missing]
