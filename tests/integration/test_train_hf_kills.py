@@ -1,0 +1,57 @@
+"""Ten kills at random moments, within epochs too, leave the very trial that was never interrupted."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hf_training import HfWorkplace
+from tests.training import END_SECONDS, offline
+
+KILLS = 10
+
+
+def seeds() -> list[int]:
+    """KILL_SEEDS=3,4,5 draws other moments."""
+    return [int(text) for text in os.environ.get("KILL_SEEDS", "1").split(",")]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", seeds())
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("task", ["mlm", "classification"])
+def test_ten_kills_leave_no_trace(tmp_path: Path, task: str, precision: str, seed: int) -> None:
+    workplace, env = HfWorkplace(tmp_path).prepare(), offline(tmp_path) | {"OMP_NUM_THREADS": "1"}
+    settings: dict[str, Any] = {"task": task, "bf16": precision == "bf16"}
+    workplace.finish(env, "whole", **settings)
+    rows = len(workplace.rows("whole"))
+    draw = random.Random(f"{seed} {task} {precision}")
+    moments = sorted((draw.randrange(rows), draw.uniform(0.0, 0.3)) for _ in range(KILLS))
+    print(f"seed {seed}: kills after rows (and seconds) {moments}")  # shown if the test fails
+    for row, delay in moments:
+        process = workplace.start(env, "killed", **settings)
+        await_rows(workplace, process, max(row, len(workplace.rows("killed"))))
+        time.sleep(delay)
+        process.kill()
+        print(process.communicate()[0], f"--- killed at row {len(workplace.rows('killed'))} of {rows}")
+    workplace.finish(env, "killed", **settings)
+    assert workplace.rows("killed") == workplace.rows("whole")
+    assert workplace.digests("killed") == workplace.digests("whole")
+    killed, whole = workplace.record("killed"), workplace.record("whole")
+    for name in ("outcome", "best_metric", "steps", "counted", "schema"):
+        assert killed[name] == whole[name], name
+
+
+def await_rows(workplace: HfWorkplace, process: subprocess.Popen[str], rows: int) -> None:
+    """Until one row more than `rows` is there, or the training has ended."""
+    deadline = time.monotonic() + END_SECONDS
+    while process.poll() is None and len(workplace.rows("killed")) <= rows:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
