@@ -16,7 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from tests import hf_case
 from tests.unit.training_case import DirectoryTrial
 from transformer_e2e.data.schema import Schema
-from transformer_e2e.errors import ConfigError
+from transformer_e2e.errors import CheckpointError, ConfigError
 from transformer_e2e.hf.checkpoint import TRAINING_FILES
 from transformer_e2e.hf.prepared import Prepared
 from transformer_e2e.hf.training import train
@@ -75,7 +75,6 @@ def test_a_checkpoint_is_a_model_that_from_pretrained_reads(tmp_path: Path) -> N
     }
     assert names == model_files | set(TRAINING_FILES) | {"rows.json"}
     assert len({stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}) == 1
-    assert not (tmp_path / "unused").exists()
 
 
 def test_rows_have_the_names_of_both_paths(tmp_path: Path) -> None:
@@ -140,3 +139,17 @@ def test_a_metric_that_no_evaluation_gives_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no evaluation gives eval/f1; it gives eval/accuracy, eval/loss"):
         work(tmp_path, metric="eval/f1")
     assert not list(tmp_path.glob("step-*"))
+
+
+def test_a_checkpoint_of_other_examples_is_not_continued(tmp_path: Path) -> None:
+    work(tmp_path, max_steps=4)
+    with pytest.raises(CheckpointError, match="was trained on other examples; was the data changed"):
+        work(tmp_path, hf_case.prepared(count=46), max_steps=8)
+
+
+def test_a_checkpoint_of_another_model_is_not_continued(tmp_path: Path) -> None:
+    work(tmp_path, max_steps=4)
+    prepared = hf_case.prepared()
+    prepared.model.classifier = torch.nn.Linear(16, 3)
+    with pytest.raises(CheckpointError, match=r"classifier.weight is \(2, 16\) torch.float32, not \(3, 16\)"):
+        work(tmp_path, prepared, max_steps=8)

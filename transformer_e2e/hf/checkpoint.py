@@ -5,7 +5,8 @@ At the top lies what `from_pretrained` reads and schema.json: the model. Beside 
 optimizer.safetensors   moments and step counters, by parameter name
 rng.safetensors         torch's generators
 trainer_state.json      the Trainer's own counters
-state.json              the bridge's counters, Python's and numpy's generators, the schedule
+state.json              the bridge's counters, Python's and numpy's generators, the schedule, a digest of
+                        the data
 global_step<N>/ latest  with DeepSpeed: weights and optimizer once more, in its own format (`hf.deepspeed`)
 """
 
@@ -45,6 +46,7 @@ class Saved:
     standing: Standing
     accumulated: dict[str, float]  # losses that the Trainer sums up and does not keep
     threads: int  # of the CPU; their number can change the last bits of a sum
+    data: str  # digest of the examples
     scaler: dict[str, Any] | None = None  # of fp16's gradients
 
 
@@ -74,6 +76,7 @@ def write_training(saved: Saved, state: TrainerState, directory: Path) -> None:
         "standing": asdict(saved.standing),
         "accumulated": saved.accumulated,
         "threads": saved.threads,
+        "data": saved.data,
         "generators": saved.generators.plain,
         "scaler": saved.scaler,
         "optimizer": {
@@ -98,6 +101,7 @@ def read_training(directory: Path) -> Saved:
             standing=Standing(**document["standing"]),
             accumulated=document["accumulated"],
             threads=document["threads"],
+            data=document["data"],
             scaler=document["scaler"],
         )
     except (OSError, ValueError, TypeError, KeyError) as error:

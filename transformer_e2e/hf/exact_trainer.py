@@ -26,8 +26,10 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformer_e2e.compute import generators
 from transformer_e2e.compute.world import World
 from transformer_e2e.data.permutation import mixed
+from transformer_e2e.errors import CheckpointError
 from transformer_e2e.hf import deepspeed, optimizer_state
 from transformer_e2e.hf.checkpoint import Saved, read_training, read_weights, write_model, write_training
+from transformer_e2e.hf.data_digest import data_digest
 from transformer_e2e.hf.fair_loss import FairLossTrainer
 from transformer_e2e.hf.prepared import Prepared
 from transformer_e2e.hf.standing import Standing
@@ -50,7 +52,7 @@ class ExactTrainer(FairLossTrainer):
             compute_metrics=prepared.metrics,
             preprocess_logits_for_metrics=prepared.reduce_logits,
         )
-        self.trial, self.prepared = trial, prepared
+        self.trial, self.prepared, self.data = trial, prepared, data_digest(prepared)
         self.standing = Standing(minimize)
         self.world = World.of_library()
         self.saved: Saved | None = None  # the checkpoint that was restored
@@ -73,6 +75,8 @@ class ExactTrainer(FairLossTrainer):
 
     def _read(self, directory: Path) -> None:
         saved = read_training(directory)
+        if saved.data != self.data:
+            raise CheckpointError(f"{directory} was trained on other examples; was the data changed?")
         if self.is_deepspeed_enabled:
             deepspeed.share_count(directory)
         else:
@@ -175,6 +179,7 @@ class ExactTrainer(FairLossTrainer):
             standing=self.standing,
             accumulated={"_tr_loss": float(self._tr_loss)} | accumulated,
             threads=torch.get_num_threads(),
+            data=self.data,
             scaler=None if scaler is None else scaler.state_dict(),
         )
         write_model(model, self.prepared.tokenizer, self.prepared.schema, directory, self.gathered)

@@ -11,7 +11,6 @@ What the library (transformers 5.23) does otherwise, and where it is mended:
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from transformer_e2e.compute.meter import Meter
 from transformer_e2e.compute.progress import Progress
 from transformer_e2e.errors import ConfigError
 from transformer_e2e.hf.exact_trainer import ExactTrainer
+from transformer_e2e.hf.loop_arguments import loop_arguments
 from transformer_e2e.hf.moments import Moments
 from transformer_e2e.hf.prepared import Prepared
 from transformer_e2e.hf.rows import EVALUATION, row_of
@@ -59,7 +59,7 @@ class TrialTrainer(ExactTrainer):
         on_progress: Callable[[Progress], None],
     ) -> None:
         """`patience`: evaluations without a better metric after which training ends; 0: never."""
-        super().__init__(trial, prepared, bridge_arguments(args, metric_name, minimize), minimize=minimize)
+        super().__init__(trial, prepared, loop_arguments(args, metric_name, minimize), minimize=minimize)
         for callback in (DefaultFlowCallback, PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
         self.add_callback(Moments(self))
@@ -68,7 +68,7 @@ class TrialTrainer(ExactTrainer):
         self.meter = Meter()
         self.kept: tuple[int, int] | None = None  # the position that is on disk
         self.step_loss = 0.0  # of this step's micro-batches so far
-        self.before_step: tuple[generators.Generators, float, int] | None = None
+        self.before_step: tuple[generators.Generators, float, int, int] | None = None
 
     def work(self) -> Outcome:
         """Train on to the end, or to a stop. Raises ConfigError, DiskFull and PeerLost."""
@@ -113,7 +113,8 @@ class TrialTrainer(ExactTrainer):
     def _remember(self) -> None:
         """What a stop between two micro-batches brings back."""
         if self.args.gradient_accumulation_steps > 1:
-            self.before_step = generators.capture(), float(self._tr_loss), self.current_flos
+            counted = self.current_flos, self.state.num_input_tokens_seen
+            self.before_step = generators.capture(), float(self._tr_loss), *counted
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
@@ -138,7 +139,7 @@ class TrialTrainer(ExactTrainer):
         if self.world.size > 1 or self.is_deepspeed_enabled or not self.trial.stop_requested:
             return
         assert self.before_step is not None
-        drawn, loss, self.current_flos = self.before_step
+        drawn, loss, self.current_flos, self.state.num_input_tokens_seen = self.before_step
         generators.restore(drawn)
         self._tr_loss.fill_(loss)
         self.prepared.model.zero_grad()
@@ -234,20 +235,7 @@ class TrialTrainer(ExactTrainer):
         if "loss" in logs:
             row["perf/tokens_per_second"] = self.meter.rate
             self.meter.restart()
+            if self.args.include_num_input_tokens_seen != "no":
+                row["train/num_input_tokens_seen"] = self.state.num_input_tokens_seen
         self.trial.log(row, step=self.state.global_step)
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs)
-
-
-def bridge_arguments(args: TrainingArguments, metric_name: str, minimize: bool) -> TrainingArguments:
-    """A copy of `args` without what a trial does itself: reporting, choosing the best, saving, resuming."""
-    changed = copy.copy(args)
-    changed.report_to = [name for name in args.report_to or () if name != "wandb"]
-    changed.disable_tqdm = True
-    changed.logging_nan_inf_filter = False
-    changed.load_best_model_at_end = False
-    changed.metric_for_best_model = metric_name.removeprefix("eval/")
-    changed.greater_is_better = not minimize
-    changed.ignore_data_skip = False
-    changed._n_gpu = min(changed.n_gpu, 1)  # several GPUs take a process each, under torchrun
-    changed.remove_unused_columns = False  # `collate` knows which it needs
-    return changed
