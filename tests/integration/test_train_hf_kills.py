@@ -1,9 +1,10 @@
-"""Ten kills at random moments, within epochs too, leave the very trial that was never interrupted."""
+"""Kills and stops at random moments, within epochs too, leave the very trial that was never interrupted."""
 
 from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -14,7 +15,8 @@ import pytest
 from tests.hf_training import HfWorkplace
 from tests.training import END_SECONDS, offline
 
-KILLS = 10
+SIGNALS = [signal.SIGKILL] * 10 + [signal.SIGTERM] * 3
+EXIT_CODES = {signal.SIGKILL: {-signal.SIGKILL, 0}, signal.SIGTERM: {143, 0}}
 
 
 def seeds() -> list[int]:
@@ -27,20 +29,22 @@ def seeds() -> list[int]:
 @pytest.mark.parametrize("seed", seeds())
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("task", ["mlm", "classification"])
-def test_ten_kills_leave_no_trace(tmp_path: Path, task: str, precision: str, seed: int) -> None:
+def test_thirteen_signals_leave_no_trace(tmp_path: Path, task: str, precision: str, seed: int) -> None:
     workplace, env = HfWorkplace(tmp_path).prepare(), offline(tmp_path) | {"OMP_NUM_THREADS": "1"}
     settings: dict[str, Any] = {"task": task, "bf16": precision == "bf16"}
     workplace.finish(env, "whole", **settings)
     rows = len(workplace.rows("whole"))
     draw = random.Random(f"{seed} {task} {precision}")
-    moments = sorted((draw.randrange(rows), draw.uniform(0.0, 0.3)) for _ in range(KILLS))
-    print(f"seed {seed}: kills after rows (and seconds) {moments}")  # shown if the test fails
-    for row, delay in moments:
+    moments = sorted((draw.randrange(rows), draw.uniform(0.0, 0.3)) for _ in SIGNALS)
+    print(f"seed {seed}")  # shown if the test fails, with what follows
+    for (row, delay), number in zip(moments, draw.sample(SIGNALS, len(SIGNALS)), strict=True):
         process = workplace.start(env, "killed", **settings)
         await_rows(workplace, process, max(row, len(workplace.rows("killed"))))
         time.sleep(delay)
-        process.kill()
-        print(process.communicate()[0], f"--- killed at row {len(workplace.rows('killed'))} of {rows}")
+        process.send_signal(number)
+        print(process.communicate()[0])
+        print(f"--- {number.name} {delay:.3f} s after row {row} of {rows}: exit code {process.returncode}")
+        assert process.returncode in EXIT_CODES[number]
     workplace.finish(env, "killed", **settings)
     assert workplace.rows("killed") == workplace.rows("whole")
     assert workplace.digests("killed") == workplace.digests("whole")
