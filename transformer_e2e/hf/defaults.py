@@ -42,16 +42,6 @@ RULES = {
     "data_seed": Rule(minimum=0, maximum=2**31 - 1),
 }
 
-# What would break a promise of the trial, and what to do instead.
-IMPOSSIBLE = {
-    "auto_find_batch_size": "a smaller batch is another trial; a smaller --per_device_train_batch_size with "
-    "more --gradient_accumulation_steps is the same one",
-    "fsdp": "--deepspeed=transformer_e2e/configs/deepspeed/zero3.json spreads the weights over processes",
-    "ignore_data_skip": "a resumed trial goes on with the examples that it has not seen yet",
-    "push_to_hub": "the model is uploaded as a W&B artifact, from where you can push it",
-    "save_only_model": "a trial is resumed from its training state; the artifact is the model alone",
-}
-
 
 def conflicts(values: Mapping[str, Any]) -> list[str]:
     """The rules over several settings that are broken, one sentence each."""
@@ -59,7 +49,6 @@ def conflicts(values: Mapping[str, Any]) -> list[str]:
     for suffix in ("", "_full_eval"):
         if values[f"fp16{suffix}"] and values[f"bf16{suffix}"]:
             found.append(f"--fp16{suffix} and --bf16{suffix} exclude each other; keep one of them")
-    found += [f"--{name} is not possible here: {why}" for name, why in IMPOSSIBLE.items() if values[name]]
     if values["train_sampling_strategy"] == "batch_rebalance":
         found.append("--train_sampling_strategy=batch_rebalance is not possible here; group_by_length is")
     if values["early_stopping_patience"] and values["eval_strategy"] == "no":

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import Trainer
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 IGNORED = -100  # label of a position that does not count
 
@@ -22,6 +23,9 @@ class FairLossTrainer(Trainer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = False  # each model returns the mean over the labels it sees
+        # The library looks at `loss_type` alone, which GPT-2, for one, does not have.
+        causal = type(self.model).__name__ in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
+        self.shifted = self._loss_shifts_labels or causal
 
     def compute_loss(
         self,
@@ -34,7 +38,7 @@ class FairLossTrainer(Trainer):
 
         A micro-batch without any label has no part, rather than a loss that is not a number.
         """
-        labels = labels_in(inputs, shifted=self._loss_shifts_labels)
+        labels = labels_in(inputs, shifted=self.shifted)
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
         loss = torch.where(labels > 0, loss, torch.zeros_like(loss))
         if num_items_in_batch is not None:  # gradients are averaged over processes
@@ -45,7 +49,7 @@ class FairLossTrainer(Trainer):
         """Labels of the whole step, over all micro-batches and processes."""
         if not batch_samples:
             return None
-        counts = [labels_in(batch, shifted=self._loss_shifts_labels) for batch in batch_samples]
+        counts = [labels_in(batch, shifted=self.shifted) for batch in batch_samples]
         total = torch.stack(counts).sum().to(device)
         return self.accelerator.gather(total).sum() if self.args.world_size > 1 else total
 

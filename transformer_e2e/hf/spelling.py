@@ -52,6 +52,7 @@ REFUSED = {
     "ignore_data_skip": "a trial that begins its data anew after a kill is another trial",
     "auto_find_batch_size": "the batch size decides the result; choose --per_device_train_batch_size, and "
     "--gradient_accumulation_steps for what does not fit",
+    "fsdp": "--deepspeed=transformer_e2e/configs/deepspeed/zero3.json spreads the weights over processes",
     "enable_jit_checkpoint": "a stop signal always makes a checkpoint first",
 }
 
