@@ -38,10 +38,10 @@ _NAMES = {
 class TensorFile:
     """Room for tensors of fixed names, shapes and types. Fresh memory is slow to touch: keep it."""
 
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
-        """Takes the form of `tensors`, not their values."""
+    def __init__(self, tensors: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> None:
+        """Takes the form of `tensors`, not their values. `about`: words that the file says of itself."""
         self._form = _form(tensors)
-        header, places = _layout(tensors)
+        header, places = _layout(tensors, about or {})
         self.length = len(header) + sum(tensor.nbytes for tensor in tensors.values())
         pages = -(-self.length // mmap.PAGESIZE) * mmap.PAGESIZE
         self._memory = mmap.mmap(-1, pages, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -76,11 +76,21 @@ class TensorFile:
             os.close(descriptor)
 
 
+def copied(
+    tensors: Mapping[str, Tensor], room: TensorFile, about: Mapping[str, str] | None = None
+) -> TensorFile:
+    """The values of `tensors` in `room` if they fit, else in room of their own."""
+    if not room.fits(tensors):
+        room = TensorFile(tensors, about)
+    room.take(tensors)
+    return room
+
+
 def _form(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     return {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
 
 
-def _layout(tensors: Mapping[str, Tensor]) -> tuple[bytes, dict[str, int]]:
+def _layout(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> tuple[bytes, dict[str, int]]:
     """The file's beginning, and where in the file each tensor's bytes are; the widest types come first."""
     entries: dict[str, Any] = {}
     end = 0
@@ -92,7 +102,8 @@ def _layout(tensors: Mapping[str, Tensor]) -> tuple[bytes, dict[str, int]]:
             "shape": list(tensor.shape),
             "data_offsets": [begin, end],
         }
-    text = json.dumps(entries, separators=(",", ":")).encode()
+    document = {"__metadata__": dict(about), **entries} if about else entries
+    text = json.dumps(document, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     header = len(text).to_bytes(8, "little") + text
     return header, {name: len(header) + entry["data_offsets"][0] for name, entry in entries.items()}

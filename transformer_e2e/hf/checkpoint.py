@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerState
+from transformers import PreTrainedModel, TrainerState
+from transformers.modeling_utils import remove_tied_weights_from_state_dict
 
 from transformer_e2e.compute.generators import Generators
-from transformer_e2e.data.schema import Schema
 from transformer_e2e.errors import CheckpointError
 from transformer_e2e.hf.optimizer_state import OptimizerState
+from transformer_e2e.hf.prepared import Prepared
 from transformer_e2e.hf.standing import Standing
-from transformer_e2e.model.files import read_tensors, require_same_tensors, write_tensors
+from transformer_e2e.model.files import read_tensors, require_same_tensors
 
 WEIGHTS = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"
@@ -34,7 +35,6 @@ TRAINER_STATE = "trainer_state.json"  # the name that the Trainer reads
 STATE = "state.json"
 TRAINING_FILES = (OPTIMIZER, RNG, TRAINER_STATE, STATE)  # no part of the model
 FORMAT = 1
-_ONE_FILE = "1TB"  # larger than any model here: the weights are never split
 
 
 @dataclass(frozen=True)
@@ -50,27 +50,23 @@ class Saved:
     scaler: dict[str, Any] | None = None  # of fp16's gradients
 
 
-def write_model(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    schema: Schema,
-    directory: Path,
-    weights: dict[str, Tensor] | None = None,
-) -> None:
-    """What `from_pretrained` reads, and schema.json. Names are those of `state_dict`, so that a resume finds
-    them. `weights`: None for the model's own."""
-    model.save_pretrained(directory, state_dict=weights, max_shard_size=_ONE_FILE, save_original_format=False)
-    tokenizer.save_pretrained(directory)
-    schema.save(directory)
-    # safetensors makes files that only their owner may read.
-    (directory / WEIGHTS).chmod((directory / "config.json").stat().st_mode)
+def describe_model(prepared: Prepared, directory: Path) -> None:
+    """What `from_pretrained` reads besides the weights, and schema.json."""
+    prepared.model.save_pretrained(directory, state_dict={})
+    prepared.tokenizer.save_pretrained(directory)
+    prepared.schema.save(directory)
 
 
-def write_training(saved: Saved, state: TrainerState, directory: Path) -> None:
-    """Everything besides the model that a new process needs to go on as if it had never stopped."""
-    write_tensors(_writable(saved.optimizer.tensors), directory / OPTIMIZER)
-    write_tensors(saved.generators.tensors, directory / RNG)
-    state.save_to_json(str(directory / TRAINER_STATE))
+def model_tensors(model: PreTrainedModel, whole: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """The weights that are saved, by the names that a resume finds in `state_dict`; tied ones once, by the
+    name that `from_pretrained` expects. `whole`: the weights, where the model has a share of them."""
+    unwanted = model._keys_to_ignore_on_save or ()
+    tensors = {name: tensor for name, tensor in (whole or model.state_dict()).items() if name not in unwanted}
+    return dict(remove_tied_weights_from_state_dict(tensors, model))
+
+
+def documents_of(saved: Saved, state: TrainerState) -> dict[str, str]:
+    """The texts of the JSON files, by name."""
     document = {
         "format": FORMAT,
         "standing": asdict(saved.standing),
@@ -86,7 +82,8 @@ def write_training(saved: Saved, state: TrainerState, directory: Path) -> None:
             "schedule": saved.optimizer.schedule,
         },
     }
-    (directory / STATE).write_text(json.dumps(document) + "\n", encoding="utf-8")
+    trainer = json.dumps(asdict(state), indent=2, sort_keys=True)
+    return {STATE: json.dumps(document) + "\n", TRAINER_STATE: trainer + "\n"}
 
 
 def read_training(directory: Path) -> Saved:
@@ -124,7 +121,3 @@ def read_weights(model: PreTrainedModel, directory: Path) -> dict[str, Tensor]:
         wanted.pop(name, None)
     require_same_tensors(wanted, weights, path)
     return weights
-
-
-def _writable(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

@@ -28,10 +28,11 @@ from transformer_e2e.compute.world import World
 from transformer_e2e.data.permutation import mixed
 from transformer_e2e.errors import CheckpointError
 from transformer_e2e.hf import deepspeed, optimizer_state
-from transformer_e2e.hf.checkpoint import Saved, read_training, read_weights, write_model, write_training
+from transformer_e2e.hf.checkpoint import Saved, read_training, read_weights
 from transformer_e2e.hf.data_digest import data_digest
 from transformer_e2e.hf.fair_loss import FairLossTrainer
 from transformer_e2e.hf.prepared import Prepared
+from transformer_e2e.hf.snapshot import Snapshot
 from transformer_e2e.hf.standing import Standing
 from transformer_e2e.runs.trial import Trial
 
@@ -55,6 +56,7 @@ class ExactTrainer(FairLossTrainer):
         self.trial, self.prepared, self.data = trial, prepared, data_digest(prepared)
         self.standing = Standing(minimize)
         self.world = World.of_library()
+        self.snapshot = Snapshot(prepared)
         self.saved: Saved | None = None  # the checkpoint that was restored
         self.directory: Path | None = None  # where it is
         self.gathered: dict[str, torch.Tensor] | None = None  # weights, if the model has only a share of them
@@ -169,8 +171,31 @@ class ExactTrainer(FairLossTrainer):
 
     # saving
 
-    def fill(self, directory: Path) -> None:
-        """Write a checkpoint's files: the model, and the training as it is now, between two steps."""
+    def save(self, *, best: bool, required: bool, last: bool) -> None:
+        """By every process: a checkpoint of the state now, between two steps, through the trial of rank 0.
+
+        The last one is complete on return. One before it is written while training goes on, out of a copy,
+        but with DeepSpeed, whose processes write together.
+        """
+        self.store_flos()  # adds up those of all processes
+        how: dict[str, Any] = {
+            "step": self.state.global_step,
+            "best": best,
+            "metric": self.standing.best if best else None,
+            "required": required,
+        }
+        if self.is_deepspeed_enabled and self.world.is_main:
+            self._save_with_shares(how)
+        elif self.is_deepspeed_enabled:
+            if directory := self.world.broadcast(None):
+                self._write_share(Path(directory))
+        elif self.world.is_main:
+            self.trial.settle()  # the copy is being written until then
+            self._take()
+            save = self.trial.save if last else self.trial.save_later
+            save(self.snapshot.fill, **how)
+
+    def _take(self) -> None:
         model, accumulated = self.prepared.model, {name: getattr(self, name) for name in COUNTERS}
         scaler = self.accelerator.scaler
         present = Saved(
@@ -182,35 +207,19 @@ class ExactTrainer(FairLossTrainer):
             data=self.data,
             scaler=None if scaler is None else scaler.state_dict(),
         )
-        write_model(model, self.prepared.tokenizer, self.prepared.schema, directory, self.gathered)
-        write_training(present, self.state, directory)
-
-    def save(self, *, best: bool, required: bool) -> None:
-        """By every process: a checkpoint of the state now, between two steps, through the trial of rank 0."""
-        self.store_flos()  # adds up those of all processes
-        how: dict[str, Any] = {
-            "step": self.state.global_step,
-            "best": best,
-            "metric": self.standing.best if best else None,
-            "required": required,
-        }
-        if not self.is_deepspeed_enabled:
-            self.trial.save(self.fill, **how)
-        elif self.world.is_main:
-            self._save_with_shares(how)
-        elif directory := self.world.broadcast(None):
-            self._write_share(Path(directory))
+        self.snapshot.take(present, self.state, self.gathered)
 
     def _save_with_shares(self, how: dict[str, Any]) -> None:
         """By rank 0: the others write their shares into the directory that the trial gives it, if it does."""
         told = False
 
-        def fill(directory: Path) -> None:
+        def fill(directory: Path) -> dict[str, str]:
             nonlocal told
             told = True
             self.world.broadcast(str(directory))
             self._write_share(directory)
-            self.fill(directory)
+            self._take()
+            return self.snapshot.fill(directory)
 
         try:
             self.trial.save(fill, **how)

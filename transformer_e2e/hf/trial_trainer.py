@@ -174,17 +174,17 @@ class TrialTrainer(ExactTrainer):
         if outcome:
             self._end(outcome, improved)
         elif improved or self.timetable.saves(step):
-            self._keep(improved, required=False)
+            self._keep(improved, required=False, last=False)
 
     def _end(self, outcome: Outcome, improved: bool = False) -> None:
         self.outcome = outcome
         self.control.should_training_stop = True
-        self._keep(improved, required=outcome is not Outcome.STOPPED)
+        self._keep(improved, required=outcome is not Outcome.STOPPED, last=True)
 
-    def _keep(self, best: bool, required: bool) -> None:
+    def _keep(self, best: bool, required: bool, last: bool) -> None:
         """Save, but not twice without a change in between."""
         if self.position() != self.kept:
-            self.save(best=best, required=required)
+            self.save(best=best, required=required, last=last)
             self.kept = self.position()
 
     # evaluations

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch import Tensor
-
-from transformer_e2e.compute.tensor_file import TensorFile
+from transformer_e2e.compute.tensor_file import TensorFile, copied
 from transformer_e2e.trainer.checkpoint import Saved, write_saved
 
 
@@ -22,18 +20,11 @@ class Snapshot:
 
     def take(self, present: Saved) -> None:
         """Copy `present`, over the copy before."""
-        self._weights = _copied(present.weights, self._weights)
-        self._optimizer = _copied(present.optimizer, self._optimizer)
+        self._weights = copied(present.weights, self._weights)
+        self._optimizer = copied(present.optimizer, self._optimizer)
         self._saved = present
 
     def write(self, directory: Path) -> dict[str, str]:
         """`write_saved` of what was taken."""
         assert self._saved is not None
         return write_saved(self._saved, self._weights, self._optimizer, directory)
-
-
-def _copied(tensors: dict[str, Tensor], room: TensorFile) -> TensorFile:
-    if not room.fits(tensors):
-        room = TensorFile(tensors)
-    room.take(tensors)
-    return room
