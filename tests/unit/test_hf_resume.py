@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests import hf_case
-from tests.unit.training_case import DirectoryTrial, Killed, scramble_generators
+from tests.unit.training_case import DirectoryTrial, Killed, LaterTrial, scramble_generators
 from transformer_e2e.compute import generators
 from transformer_e2e.compute.certificate import digest_json, digest_tensors
 from transformer_e2e.hf.training import train
@@ -68,3 +68,14 @@ def test_kills_and_stops_leave_no_trace(tmp_path: Path, case: str) -> None:
     assert killed == whole
     stopped = to_the_end(tmp_path / "stopped", [NEVER] * len(polls), polls, **changes)
     assert stopped == whole
+
+
+def test_a_checkpoint_written_late_is_the_state_that_it_was_taken_from(tmp_path: Path) -> None:
+    for kind, trial in (("now", DirectoryTrial), ("later", LaterTrial)):
+        attempt(trial(tmp_path / kind))
+    written = sorted(path for path in (tmp_path / "now").rglob("*") if path.is_file())
+    assert len(written) > 50
+    for path in written:
+        assert path.read_bytes() == (tmp_path / "later" / path.relative_to(tmp_path / "now")).read_bytes(), (
+            path
+        )

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import shutil
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from safetensors.torch import load_file
 from tests.unit.training_case import (
     SHAPE,
     DirectoryTrial,
+    LaterTrial,
     batches,
     case_settings,
     fingerprint,
@@ -28,38 +28,10 @@ from transformer_e2e.compute.tensor_file import TensorFile
 from transformer_e2e.errors import CheckpointError
 from transformer_e2e.runs.manifest import file_digest
 from transformer_e2e.runs.outcome import Outcome
-from transformer_e2e.runs.save_thread import SaveThread
-from transformer_e2e.runs.trial import Fill
 from transformer_e2e.trainer.checkpoint import certificate_1, read_state, view_of, write_state
 from transformer_e2e.trainer.snapshot import Snapshot
 from transformer_e2e.trainer.state import TrainState, new_state
 from transformer_e2e.trainer.step import take_step
-
-
-class LaterTrial(DirectoryTrial):
-    """Writes in a thread, and only when the training is some steps further: at the next `settle`."""
-
-    thread: SaveThread[None] | None = None
-
-    def save_later(
-        self, fill: Fill, *, step: int, best: bool, metric: float | None = None, required: bool = True
-    ) -> None:
-        rows, self.go = list(self.rows), threading.Event()
-        go = self.go
-
-        def work() -> None:
-            go.wait()
-            kept, self.rows = self.rows, rows
-            self.save(fill, step=step, best=best, metric=metric)
-            self.rows = kept
-
-        self.thread = SaveThread()
-        self.thread.start(work)
-
-    def settle(self) -> None:
-        if self.thread:
-            self.go.set()
-            self.thread.wait()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

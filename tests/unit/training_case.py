@@ -11,6 +11,7 @@ import json
 import random
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from transformer_e2e.compute.device import prepare_process
 from transformer_e2e.config.settings import TrainSettings
 from transformer_e2e.model.shape import ModelShape
 from transformer_e2e.runs.outcome import Outcome
+from transformer_e2e.runs.save_thread import SaveThread
 from transformer_e2e.runs.trial import Fill
 from transformer_e2e.trainer.evaluation import Evaluator
 from transformer_e2e.trainer.loop import resume, train
@@ -106,6 +108,32 @@ class DirectoryTrial:
         load(found[-1])
         self.rows = json.loads((found[-1] / "rows.json").read_text())
         return int(found[-1].name.removeprefix("step-"))
+
+
+class LaterTrial(DirectoryTrial):
+    """Writes in a thread, and only when the training is some steps further: at the next `settle`."""
+
+    thread: SaveThread[None] | None = None
+
+    def save_later(
+        self, fill: Fill, *, step: int, best: bool, metric: float | None = None, required: bool = True
+    ) -> None:
+        rows, self.go = list(self.rows), threading.Event()
+        go = self.go
+
+        def work() -> None:
+            go.wait()
+            kept, self.rows = self.rows, rows
+            self.save(fill, step=step, best=best, metric=metric)
+            self.rows = kept
+
+        self.thread = SaveThread()
+        self.thread.start(work)
+
+    def settle(self) -> None:
+        if self.thread:
+            self.go.set()
+            self.thread.wait()
 
 
 def run(trial: DirectoryTrial, settings: TrainSettings) -> tuple[TrainState, Outcome]:
