@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def to_the_end(directory: Path, kills: list[float], stops: list[float], **change
         trial = DirectoryTrial(directory, kill_at=kill, stop_at=stop)
         try:
             result, _ = attempt(trial, **changes)
-            assert result.outcome is Outcome.STOPPED
+            assert result.outcome in (Outcome.STOPPED, Outcome.FINISHED)
         except Killed:
             pass
     trial = DirectoryTrial(directory)
@@ -68,6 +69,18 @@ def test_kills_and_stops_leave_no_trace(tmp_path: Path, case: str) -> None:
     assert killed == whole
     stopped = to_the_end(tmp_path / "stopped", [NEVER] * len(polls), polls, **changes)
     assert stopped == whole
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_many_short_attempts_make_one_training(tmp_path: Path, seed: int) -> None:
+    """Some die before their first step, in an evaluation that a stop left undone, or right after a save."""
+    whole = to_the_end(tmp_path / "whole", [], [])
+    draw = random.Random(seed)
+    polls = [draw.randrange(2, 12) for _ in range(14)]
+    dies = [draw.random() < 0.5 for _ in polls]
+    kills = [poll if die else NEVER for poll, die in zip(polls, dies, strict=True)]
+    stops = [NEVER if die else poll for poll, die in zip(polls, dies, strict=True)]
+    assert to_the_end(tmp_path / "pieces", kills, stops) == whole
 
 
 def test_a_checkpoint_written_late_is_the_state_that_it_was_taken_from(tmp_path: Path) -> None:

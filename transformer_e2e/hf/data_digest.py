@@ -18,8 +18,9 @@ def data_digest(prepared: Prepared) -> str:
     parts = []
     for examples in (prepared.train, prepared.evaluation):
         count = len(examples)
-        places = sorted({number * count // SAMPLES for number in range(SAMPLES)})
-        batch = prepared.collate([examples[place] for place in places])
+        chosen = min(SAMPLES, count)
+        places = [number * count // chosen for number in range(chosen)]
+        batch = prepared.collate([examples[place] for place in places]) if places else {}
         tensors = {name: value for name, value in batch.items() if isinstance(value, Tensor)}
         parts.append(digest_tensors(tensors | {"number of examples": torch.tensor(count)}))
     return digest_json(parts)

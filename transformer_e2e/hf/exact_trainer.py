@@ -13,6 +13,7 @@ What the library (transformers 5.23) does otherwise, and where it is mended:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +32,7 @@ from transformer_e2e.hf import deepspeed, optimizer_state
 from transformer_e2e.hf.checkpoint import Saved, read_training, read_weights
 from transformer_e2e.hf.data_digest import data_digest
 from transformer_e2e.hf.fair_loss import FairLossTrainer
+from transformer_e2e.hf.optimizer_state import OptimizerState
 from transformer_e2e.hf.prepared import Prepared
 from transformer_e2e.hf.snapshot import Snapshot
 from transformer_e2e.hf.standing import Standing
@@ -112,6 +114,10 @@ class ExactTrainer(FairLossTrainer):
         self._tr_loss.fill_(self.saved.accumulated["_tr_loss"])
         self._initial_global_step = 0
         torch.set_num_threads(self.saved.threads)
+        self._load_rng_state(None)  # what is evaluated and saved before the first step has these, too
+        self.saved = replace(
+            self.saved, optimizer=OptimizerState({})
+        )  # as large as the model, and taken over
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         """The weights are those of the checkpoint since `restore`."""
