@@ -87,7 +87,7 @@ def documents_of(saved: Saved, state: TrainerState) -> dict[str, str]:
 
 
 def read_training(directory: Path) -> Saved:
-    """What `write_training` wrote. Raises CheckpointError."""
+    """What a snapshot wrote besides the model. Raises CheckpointError."""
     try:
         document = json.loads((directory / STATE).read_text(encoding="utf-8"))
         if document["format"] != FORMAT:
