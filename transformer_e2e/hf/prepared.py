@@ -28,8 +28,8 @@ class Prepared:
     # also when it resumes an epoch. (Not `set_epoch`, which accelerate calls when it likes.)
     train: Examples
     evaluation: Examples
-    # Examples -> batch of tensors. A pure function of the examples: it draws from no generator's state, so
-    # that a batch that is fetched early, or again after a kill, is the same one.
+    # Examples with all their columns -> batch of tensors. A pure function of them: it draws from no
+    # generator's state, so that a batch that is fetched early, or again after a kill, is the same one.
     collate: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Any]]
     schema: Schema
     # Metrics of an evaluation by name without prefix ("f1"); None: the loss alone.
