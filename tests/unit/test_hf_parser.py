@@ -222,3 +222,9 @@ def test_what_print_config_shows_is_an_argument_file_again(
     assert "adam_epsilon: 1e-08" in shown and "# flag" in shown
     (tmp_path / "all.yaml").write_text(shown)
     assert given(str(tmp_path / "all.yaml")).values == found.values
+
+
+def test_what_would_break_a_promise_is_refused_with_another_way() -> None:
+    told = problems("--fsdp=full_shard", "--train_sampling_strategy=batch_rebalance")
+    assert "--fsdp is not possible here: --deepspeed=transformer_e2e/configs/deepspeed/zero3.json" in told
+    assert "--train_sampling_strategy=batch_rebalance is not possible here; group_by_length is" in told
