@@ -13,6 +13,8 @@ from tests.serving import REPOSITORY
 MODULES = (
     "transformer_e2e.scripts.train",
     "transformer_e2e.scripts.generate",
+    "transformer_e2e.scripts.evaluate",
+    "transformer_e2e.scripts.infer",
     "transformer_e2e.scripts.sweep",
     "transformer_e2e.scripts.plot",
     "transformer_e2e.server",

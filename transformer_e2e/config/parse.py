@@ -13,7 +13,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from transformer_e2e.config.convert import KeepDefault, convert, is_boolean, is_list, metavar
+from transformer_e2e.config.convert import (
+    FALSE_WORDS,
+    TRUE_WORDS,
+    KeepDefault,
+    convert,
+    is_boolean,
+    is_list,
+    metavar,
+)
 from transformer_e2e.config.model_choice import ModelChoice
 from transformer_e2e.config.option import range_problems
 from transformer_e2e.config.settings import GROUPS, Settings
@@ -75,6 +83,16 @@ def add_settings(parser: argparse.ArgumentParser, groups: Mapping[str, type[Any]
                 section.add_argument(
                     flag, action=action, default=argparse.SUPPRESS, metavar=shown_as, help=text
                 )
+
+
+def with_values(argv: Sequence[str], group: type[Any]) -> list[str]:
+    """`argv` in which a boolean flag without a value has one: it takes no text behind it for its own."""
+    flags = {f"--{name}" for name, hint in field_types([group]).items() if is_boolean(hint)}
+    words = TRUE_WORDS | FALSE_WORDS
+    return [
+        f"{item}=true" if item in flags and following.lower() not in words else item
+        for item, following in zip(argv, [*argv[1:], ""], strict=True)
+    ]
 
 
 def resolve(flags: dict[str, Any], unknown: Sequence[str], config: Path | None) -> Resolved:

@@ -13,6 +13,7 @@ from typing import Any
 
 from transformer_e2e.config.settings import Settings
 from transformer_e2e.launch.report import artifact_of, bits_per_byte, yardstick_lines
+from transformer_e2e.launch.samples import uses
 from transformer_e2e.launch.sweep import SweepPath
 from transformer_e2e.launch.trials import TrialRow, finished_best, ranked, setting
 from transformer_e2e.plots.scale import label
@@ -102,8 +103,9 @@ def reproduce(settings: Mapping[str, Any]) -> str | None:
 
 def _best(row: TrialRow, path: SweepPath, metric: str) -> str:
     artifact = artifact_of(row, f"{path.entity}/{path.project}")
-    generate = ["python", "-m", "transformer_e2e.scripts.generate", "--artifact", artifact]
-    commands = [("Let it write", shlex.join([*generate, "--prompt", "Return a list"]))]
+    commands = [
+        ("Use it", shlex.join(["python", *use])) for use in uses(row.settings, artifact, "Return a list")
+    ]
     if again := reproduce(row.settings):
         commands.append(("Train the same model again, alone", again))
     value = "" if row.value is None else f"{row.value:.5g}"

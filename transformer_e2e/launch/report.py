@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -23,8 +24,6 @@ YARDSTICKS = {  # the names that metrics.yardsticks gives them
     "xz": "xz -9 of the validation text alone",
     "xz_primed": "xz -9 of the validation text after the training text",
 }
-GENERATE = "generate --artifact {} --prompt 'Return a list'"
-EVALUATE = "evaluate --artifact {} --split test"
 _FACTS = {"name": "data", "split": "split", "examples": "examples"}  # what a trial's metrics come from
 _LOG_WIDTH = 140  # a file or a pipe has no width; rich would cut at 80
 
@@ -98,12 +97,11 @@ def artifact_of(row: TrialRow, project: str) -> str:
     return f"{project}/model-{row.run_id}:best"
 
 
-def next_steps(sweep: str, artifact: str | None, root: Path | None, use: str) -> list[str]:
-    """Commands that continue from here. `root` is the embedded server's folder, None with another W&B; `use`
-    is what to do with the best model, GENERATE or EVALUATE."""
+def next_steps(sweep: str, uses: Sequence[Sequence[str]], root: Path | None) -> list[str]:
+    """Commands that continue from here. `uses`: of the best model, each what follows `python`. `root` is the
+    embedded server's folder, None with another W&B."""
     lines = ["what to type next:", "  python scripts/manage_completed_runs.py list"]
-    if artifact:
-        lines.append(f"  python -m transformer_e2e.scripts.{use.format(artifact)}")
+    lines += ["  " + shlex.join(["python", *use]) for use in uses]
     where = f" --root {root}" if root is not None and root != Path("wandb_server") else ""
     lines.append(f"  python -m transformer_e2e.scripts.plot {sweep}{where}   # draw its pictures again")
     lines += [continue_line(sweep, root), *bare_wandb(sweep, root)]

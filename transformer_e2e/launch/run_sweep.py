@@ -25,9 +25,10 @@ from transformer_e2e.launch.environment import (
     with_own_python_first,
 )
 from transformer_e2e.launch.interrupts import Interrupts
+from transformer_e2e.launch.samples import uses
 from transformer_e2e.launch.screen import Screen, screen_for
 from transformer_e2e.launch.server import EmbeddedServer, connected
-from transformer_e2e.launch.spec import load_spec, metric_of, runs_hf, searched
+from transformer_e2e.launch.spec import load_spec, metric_of, searched
 from transformer_e2e.launch.sweep import SweepPath, create_sweep, set_state
 from transformer_e2e.launch.sweep_pictures import picture_sweep
 from transformer_e2e.launch.trials import Progress, TrialRow, finished_best, progress, rows_of
@@ -203,15 +204,15 @@ def _finish(order: SweepOrder, sweep: _Sweep, root: Path | None, lost: int) -> i
     names = searched(sweep.spec)
     sweep.say("\n" + report.table(rows, names, sweep.metric, sweep.goal))
     picture_sweep(sweep.path, sweep.spec, rows, order.plot_dir, sweep.say)
-    artifact = None
+    commands: list[list[str]] = []
     if best is not None:
         if yardsticks := report.yardstick_lines(best):
             sweep.say("\n" + "\n".join(yardsticks))
         artifact = report.artifact_of(best, f"{sweep.path.entity}/{sweep.path.project}")
-        if order.sample and not runs_hf(sweep.spec):
-            _sample(artifact, order.prompt, sweep.say)
-    use = report.EVALUATE if runs_hf(sweep.spec) else report.GENERATE
-    sweep.say("\n" + "\n".join(report.next_steps(str(sweep.path), artifact, root, use)))
+        commands = uses(best.settings, artifact, order.prompt)
+        if order.sample:
+            _sample(artifact, commands[0], sweep.say)
+    sweep.say("\n" + "\n".join(report.next_steps(str(sweep.path), commands, root)))
     return _verdict(sweep, state, rows, lost, order)
 
 
@@ -232,9 +233,8 @@ def _verdict(sweep: _Sweep, state: str, rows: Sequence[TrialRow], lost: int, ord
     return 0
 
 
-def _sample(artifact: str, prompt: str, say: Callable[[str], None]) -> None:
-    """Let the best model write, as a user would; a failure is shown and changes nothing else."""
-    command = ["-m", "transformer_e2e.scripts.generate", "--artifact", artifact, "--prompt", prompt]
+def _sample(artifact: str, command: Sequence[str], say: Callable[[str], None]) -> None:
+    """Let the best model work, as a user would; a failure is shown and changes nothing else."""
     say(f"\na sample from {artifact}:")
     with contextlib.suppress(subprocess.TimeoutExpired):
         done = subprocess.run(

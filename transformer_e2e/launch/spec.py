@@ -65,11 +65,6 @@ def setting_problems(spec: Json) -> list[str]:
     return []
 
 
-def runs_hf(spec: Json) -> bool:
-    """Whether its trials are those of the Hugging Face program."""
-    return HF_PROGRAM in _words(spec)
-
-
 def _words(spec: Json) -> list[str]:
     words = [spec.get("program") if word == "${program}" else word for word in spec.get("command") or ()]
     return [str(word) for word in words]

@@ -29,6 +29,8 @@ def status_lines(status: TrialStatus, *, width: int) -> list[str]:
             ("artifact", [record.artifact or "none"]),
             ("weights", [f"{record.status}, {in_words(record.freed_bytes)} freed"]),
         ]
+        if record.schema:
+            lines.append(("model", _model(record.schema, width)))
     lines.append(
         (
             "W&B run",
@@ -75,6 +77,16 @@ def remote_lines(run: RunView, *, others: int, where: str, width: int) -> list[s
         ("next start", ["would train from step 0 on this machine"]),
     ]
     return _laid_out(lines)
+
+
+def _model(schema: Mapping[str, Any], width: int) -> list[str]:
+    """What a Hugging Face model makes of what."""
+    fields = " + ".join(map(str, schema.get("text_fields") or ()))
+    about = [f"{schema.get('task')} of {fields or 'text'}"]
+    if schema.get("label_field"):
+        labels = ", ".join(map(str, schema.get("labels") or ())) or "a number"
+        about.append(f"{schema['label_field']}: {labels}")
+    return _wrapped(about, width)
 
 
 def _state(status: TrialStatus) -> str:

@@ -86,12 +86,14 @@ def schema_of(arguments: Arguments, texts: Texts, **extra: Any) -> Schema:
 def blocks_of_rows(
     tokenizer: PreTrainedTokenizerBase, schema: Schema, rows: Sequence[Row], *, wrapped: bool
 ) -> Blocks:
-    """Blocks of the rows' texts, made as those of training. Raises DataError if they do not fill one."""
+    """Blocks of the rows' texts, made as those of training, at most as many as the schema's
+    `max_eval_samples` says if it does. Raises DataError if they do not fill one."""
     texts = documents(text_of(row, schema, number) for number, row in enumerate(rows, 1))
     encode, end = partial(_encode, tokenizer), _end(tokenizer, wrapped)
     tokens = [token for text in texts for token in (*encode([text])[0], *(() if end is None else (end,)))]
     before, after = wrapping(tokenizer) if wrapped else ((), ())
-    blocks = Blocks(np.array(tokens, dtype=np.int64), schema.max_length, before, after)
+    most = schema.extra.get("max_eval_samples")
+    blocks = Blocks(np.array(tokens, dtype=np.int64), schema.max_length, before, after, most)
     if not len(blocks):
         raise DataError(
             f"the texts have {len(tokens)} tokens, and the model's blocks {schema.max_length}: give more text"

@@ -1,0 +1,50 @@
+"""A trained model and its tokenizer, back from a folder that `save_pretrained` wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transformer_e2e.errors import CheckpointError
+from transformer_e2e.hf.models import KIND_OF_TASK, KINDS
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# Without any of these the library makes a tokenizer of special tokens alone and says nothing (tried, 5.23.0).
+VOCABULARIES = ("tokenizer.json", "vocab*", "*.model")
+
+
+def load_saved(directory: Path, task: str, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model of a task, in evaluation mode and fp32 on `device`, and its tokenizer.
+
+    Weights are read from safetensors alone, no code comes from the folder, nothing is asked of the hub.
+    Raises CheckpointError, also for weights that are missing: the library would draw them at random.
+    """
+    import torch
+    import transformers
+
+    if not any(found for pattern in VOCABULARIES for found in directory.glob(pattern)):
+        raise CheckpointError(f"{directory} holds no tokenizer (no {VOCABULARIES[0]})")
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        model, report = getattr(transformers, KINDS[KIND_OF_TASK[task]][0]).from_pretrained(
+            directory,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:  # whatever a folder of another make, or of another version, leads to
+        raise CheckpointError(f"{directory} cannot be loaded as a model of task {task}: {error}") from error
+    wrong = sorted({*map(str, report["missing_keys"]), *map(str, report["mismatched_keys"])})
+    if wrong:
+        raise CheckpointError(
+            f"{directory} lacks weights that a {type(model).__name__} needs: {', '.join(wrong[:5])}"
+            + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+        )
+    return model.eval().to(device), tokenizer
