@@ -99,7 +99,7 @@ class ExactTrainer(FairLossTrainer):
         engine = deepspeed.require_engine(self.model_wrapped)
         if self.directory and self.saved:
             deepspeed.load(engine, self.directory, self.world)
-            optimizer_state.restore_schedule(
+            optimizer_state.restore_hyperparameters(
                 self.saved.optimizer, self.plain_optimizer, self.schedule, self.given
             )
         return prepared

@@ -66,11 +66,15 @@ def restore(
     _restore_schedule(saved.schedule, optimizer, scheduler, changed)
 
 
-def restore_schedule(
+def restore_hyperparameters(
     saved: OptimizerState, optimizer: Optimizer, scheduler: LRScheduler, given: Groups
 ) -> None:
-    """As `restore`, for an optimizer whose state is restored by itself."""
-    _restore_schedule(saved.schedule, optimizer, scheduler, _rates(saved.given) != _rates(given))
+    """As `restore`, for an optimizer whose state is restored already.
+
+    DeepSpeed 0.19's ZeRO-3 gives every group those of the first one when it loads its universal format:
+    biases decay from then on.
+    """
+    _restore_schedule(saved.schedule, optimizer, scheduler, _take_over(optimizer.param_groups, saved, given))
     for group, rate in zip(optimizer.param_groups, scheduler.get_last_lr(), strict=True):
         group["lr"] = rate
 
@@ -81,12 +85,7 @@ def _take_over(groups: Groups, saved: OptimizerState, given: Groups) -> bool:
         for name, value in then.items():
             if before.get(name) == now.get(name):
                 group[name] = tuple(value) if isinstance(group.get(name), tuple) else value
-    return _rates(saved.given) != _rates(given)
-
-
-def _rates(groups: Groups) -> list[float | None]:
-    """Of each group, what its schedule begins with."""
-    return [group.get("initial_lr") for group in groups]
+    return [group.get("initial_lr") for group in saved.given] != [group.get("initial_lr") for group in given]
 
 
 def _restore_schedule(
