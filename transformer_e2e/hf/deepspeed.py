@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from transformer_e2e.compute.world import World
 from transformer_e2e.errors import CheckpointError, ConfigError
 from transformer_e2e.runs.durable import STAGING_PREFIX, remove
@@ -88,7 +90,16 @@ def load(engine: Any, directory: Path, world: World) -> None:
         return
     with _universal(directory, world) as converted:
         _load(engine, converted)
+        _give_each_its_own_count(engine.optimizer.optimizer)
         world.agree(True)  # all have read it
+
+
+def _give_each_its_own_count(optimizer: torch.optim.Optimizer) -> None:
+    """DeepSpeed 0.19's ZeRO-3 gives all tensors one count of steps when it loads its universal format: it
+    then grows with each of them, and Adam corrects its moments for too many."""
+    for state in optimizer.state.values():
+        if isinstance(count := state.get("step"), torch.Tensor):
+            state["step"] = count.clone()
 
 
 def _require_same_kind(stage: int, directory: Path) -> None:
