@@ -61,7 +61,7 @@ class HfWorkplace(Workplace):
 
     def command(self, checkpoints: str, **settings: Any) -> list[str]:
         flags = [f"--{name}={value}" for name, value in self.settings(checkpoints, **settings).items()]
-        return [sys.executable, "-m", "transformer_e2e.scripts.train_hf", *flags]
+        return [sys.executable, *self.launcher(), "-m", "transformer_e2e.scripts.train_hf", *flags]
 
     def digests(self, checkpoints: str) -> dict[str, str]:
         """SHA-256 of every file of every checkpoint, by its path below the trial; times differ elsewhere."""
