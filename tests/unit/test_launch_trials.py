@@ -112,6 +112,13 @@ def test_the_table_says_what_each_metric_was_measured_on():
     assert head.split() == ["trial", "outcome", "data", "split", "examples", "eval/loss", "time"]
     assert first.split() == ["*", "a", "finished", "reviews.csv", "validation", "1,234", "1.5000"]
     assert second.split() == ["b", "failed"]
+    long = "per_device_train_batch_size"
+    wide = TrialRow(
+        run="c", run_id="c" * 40, outcome="finished", settings={long: 16, "lr": 0.1}, summary=facts
+    )
+    *head, only = table([wide], [long, "lr"], "eval/loss", "minimize").splitlines()
+    assert [line.split()[0] for line in head[:2]] == ["per_device_", "train_batch_"]
+    assert only.split() == ["c" * 40, "finished", "16", "0.1", "reviews.csv", "validation", "1,234"]
     assert "examples" not in table([row("b")], [], "eval/loss", "minimize")
 
 

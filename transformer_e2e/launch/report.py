@@ -25,7 +25,8 @@ YARDSTICKS = {  # the names that metrics.yardsticks gives them
     "xz_primed": "xz -9 of the validation text after the training text",
 }
 _FACTS = {"name": "data", "split": "split", "examples": "examples"}  # what a trial's metrics come from
-_LOG_WIDTH = 140  # a file or a pipe has no width; rich would cut at 80
+_NAME_WIDTH = 12
+_LOG_WIDTH = 180  # a file or a pipe has no width; rich would cut at 80
 
 
 def table(rows: Sequence[TrialRow], searched: Sequence[str], metric: str, goal: str) -> str:
@@ -39,8 +40,8 @@ def table(rows: Sequence[TrialRow], searched: Sequence[str], metric: str, goal: 
     bits = ["bits/byte"] if any(bits_per_byte(row) is not None for row in rows) else []
     for title in ("", "trial", "outcome", *searched, *titles, metric, *bits, "time"):
         shown.add_column(
-            title,
-            no_wrap=title in ("trial", *titles, metric),
+            in_lines(title) if title in searched else title,
+            no_wrap=title in ("trial", "outcome", *titles, metric),
             overflow="fold",
             justify="left" if title in ("", "trial") else "right",
         )
@@ -63,6 +64,16 @@ def table(rows: Sequence[TrialRow], searched: Sequence[str], metric: str, goal: 
     with console.capture() as capture:
         console.print(shown)
     return capture.get().rstrip("\n")
+
+
+def in_lines(name: str) -> str:
+    """A setting's name, broken after underscores where it is long: `per_device_`, `train_batch_`, `size`."""
+    lines = [""]
+    for part in name.replace("_", "_ ").split(" "):
+        if lines[-1] and len(lines[-1]) + len(part) > _NAME_WIDTH:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def yardstick_lines(best: TrialRow) -> list[str]:
