@@ -35,7 +35,7 @@ def stream(directory: Path, workers: int = 1) -> np.ndarray:
     ],
 )
 def test_rows_become_documents(rows, expected):
-    wiki = [" = Cat = \n meow \n = = Tail = = \n", " = Dog = \n wuff \n"]
+    wiki = [" = Cat = \n meow \n\n = = Tail = = \n", " = Dog = \n wuff \n"]
     assert documents(rows) == (wiki if expected is None else expected)
 
 

@@ -47,10 +47,10 @@ def documents(rows: Iterable[str | None]) -> list[str]:
     Rows that are lines, each with the line break that ends it, belong together: from title to title in the
     WikiText family, else all of them. Other rows are documents by themselves.
     """
-    texts = [row for row in rows if row]
+    texts = [row for row in rows if row is not None]
     if any(HEADING.fullmatch(text) for text in texts):
         found = list(articles(texts))
-    elif len(texts) > 1 and all(text.endswith("\n") for text in texts[:-1]):
+    elif len(texts) > 1 and all(text.endswith("\n") for text in texts[:-1] if text):
         found = ["".join(texts)]
     else:
         found = texts
