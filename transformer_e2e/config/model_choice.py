@@ -26,11 +26,17 @@ class ModelChoice:
     )
     entity: str | None = option(None, "W&B entity (None: WANDB_ENTITY, else the key's own)", counts=False)
 
-    def flags(self) -> str:
-        """The flags that name this model again in another command; empty without any."""
-        return " ".join(
-            f"--{name} {value}" for name in self.EXCLUSIVE[0] if (value := getattr(self, name)) is not None
-        )
+    def flags(self) -> list[str]:
+        """What names this model in another command, started in the same folder."""
+        default = type(self)()
+        names = (*self.EXCLUSIVE[0], "checkpoint_dir", "project", "entity")
+        values = {name: getattr(self, name) for name in names}
+        return [
+            text
+            for name, value in values.items()
+            if value != getattr(default, name)
+            for text in (f"--{name}", value)
+        ]
 
     def problems(self) -> list[str]:
         """What is wrong with settings taken together."""

@@ -104,7 +104,7 @@ def reproduce(settings: Mapping[str, Any]) -> str | None:
 def _best(row: TrialRow, path: SweepPath, metric: str) -> str:
     artifact = artifact_of(row, f"{path.entity}/{path.project}")
     commands = [
-        ("Use it", shlex.join(["python", *use])) for use in uses(row.settings, artifact, "Return a list")
+        ("Use it", shlex.join(["python", *use])) for use in uses(row.settings, ["--artifact", artifact])
     ]
     if again := reproduce(row.settings):
         commands.append(("Train the same model again, alone", again))

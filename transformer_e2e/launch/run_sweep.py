@@ -209,7 +209,7 @@ def _finish(order: SweepOrder, sweep: _Sweep, root: Path | None, lost: int) -> i
         if yardsticks := report.yardstick_lines(best):
             sweep.say("\n" + "\n".join(yardsticks))
         artifact = report.artifact_of(best, f"{sweep.path.entity}/{sweep.path.project}")
-        commands = uses(best.settings, artifact, order.prompt)
+        commands = uses(best.settings, ["--artifact", artifact], order.prompt)
         if order.sample:
             _sample(artifact, commands[0], sweep.say)
     sweep.say("\n" + "\n".join(report.next_steps(str(sweep.path), commands, root)))

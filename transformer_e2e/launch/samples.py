@@ -1,10 +1,11 @@
-"""The commands that show what a sweep's best model can do."""
+"""The commands that show what a trained model can do."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+PROMPT = "Return a list"
 TEXT = "Return a list of the words in the string."
 # Two texts: a model of pairs takes them in turn, any other one by one.
 INPUTS = {
@@ -15,13 +16,12 @@ INPUTS = {
 }
 
 
-def uses(settings: Mapping[str, Any], artifact: str, prompt: str) -> list[list[str]]:
+def uses(settings: Mapping[str, Any], model: Sequence[str], prompt: str = PROMPT) -> list[list[str]]:
     """What follows `python`: first of all to see it at work, then to judge it where that is another command.
 
-    `settings` are those of its training, `prompt` is for models that write.
+    `settings` are those of its training, `model` the flags that name it, `prompt` is for models that write.
     """
     task = settings.get("task")
-    model = ["--artifact", artifact]
     if task is None:
         return [["-m", "transformer_e2e.scripts.generate", *model, "--prompt", prompt]]
     inputs = INPUTS.get(str(task), (prompt,))

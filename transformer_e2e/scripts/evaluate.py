@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -56,13 +57,14 @@ def evaluate(settings: EvaluationSettings) -> int:
     from transformer_e2e.launch.evaluation import evaluate_model
     from transformer_e2e.launch.hf_model import HF_MODEL
     from transformer_e2e.launch.models import open_model
+    from transformer_e2e.launch.samples import uses
 
     with open_model(settings, HF_MODEL, say) as opened:
         for line in (opened.describe(), *opened.notes):
             say(line)
         found = evaluate_model(opened, settings, say)
     print(json.dumps(found.as_json(), indent=2) if settings.json else found.table(), flush=True)
-    say(f"next: python -m transformer_e2e.scripts.infer {settings.flags()}".rstrip())
+    say(f"next: {shlex.join(['python', *uses({'task': found.task}, settings.flags())[0]])}")
     return 0
 
 

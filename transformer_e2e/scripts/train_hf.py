@@ -35,10 +35,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformer_e2e.compute.place import Place, place
+from transformer_e2e.config.model_choice import ModelChoice
 from transformer_e2e.errors import exit_code_of
 from transformer_e2e.launch.console import open_console
 from transformer_e2e.launch.environment import DEFAULT_PROJECT, load_dotenv
 from transformer_e2e.launch.ranks import Stage, await_own_signal, follow, lead, told_once
+from transformer_e2e.launch.samples import uses
 from transformer_e2e.runs.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -114,7 +116,9 @@ def attempt(given: Given, argv: Sequence[str], here: Place, meeting: Meeting | N
         draw_after_training(spec.root, spec.run_id, Path(given.values["plot_dir"]), say)
     if code == ExitCode.DONE:
         say(f'next: python scripts/manage_completed_runs.py status "{spec.run_id}"')
-        say(f'      python -m transformer_e2e.scripts.evaluate "{spec.run_id}"')
+        model = ModelChoice(run_id=spec.run_id, checkpoint_dir=str(spec.root))
+        for use in uses(given.values, model.flags()):
+            say("      " + shlex.join(["python", *use]))
         if given.values["task"] == "generative_qa":
             say_summary(given, spec, say)
     return code
