@@ -26,20 +26,23 @@ from transformer_e2e.tasks.windows import Windows, make_windows, stride_problems
 WORDS = ["the", "cat", "sat", "on", "a", "red", "mat", "while", "two", "small", "dogs", "ran"]
 
 
-def context(seed: int, words: int = 40) -> str:
+def pieces(seed: int, words: int) -> list[str]:
+    """Words, and what stands between them: now a space, now a sign that touches both."""
     draw = random.Random(seed)
-    return " ".join(draw.choice(WORDS) for _ in range(words))
+    return [draw.choice((WORDS, (" ", "=", "), "))[place % 2]) for place in range(2 * words - 1)]
+
+
+def context(seed: int, words: int = 40) -> str:
+    return "".join(pieces(seed, words))
 
 
 def asked(seed: int, words: int = 40) -> Question:
     """A question whose answer is some words of its context."""
-    text, draw = context(seed, words), random.Random(seed)
-    parts = text.split(" ")
-    first = draw.randrange(words - 3)
-    start = len(" ".join(parts[:first])) + (first > 0)
-    answer = " ".join(parts[first : first + draw.randint(1, 3)])
-    assert text[start:].startswith(answer)
-    return Question("what did the cat do?", text, (answer,), (start,))
+    parts, draw = pieces(seed, words), random.Random(seed)
+    first = 2 * draw.randrange(words - 3)
+    start = len("".join(parts[:first]))
+    answer = "".join(parts[first : first + 2 * draw.randint(1, 3) - 1])
+    return Question("what did the cat do?", "".join(parts), (answer,), (start,))
 
 
 def texts() -> Iterator[str]:
