@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 from transformer_e2e.errors import CheckpointError
 from transformer_e2e.hf.models import KIND_OF_TASK, KINDS
+from transformer_e2e.hf.tokenizers import is_empty
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-# Without any of these the library makes a tokenizer of special tokens alone and says nothing (tried, 5.23.0).
-VOCABULARIES = ("tokenizer.json", "vocab*", "*.model")
 
 
 def load_saved(directory: Path, task: str, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -24,8 +22,6 @@ def load_saved(directory: Path, task: str, device: str) -> tuple[PreTrainedModel
     import torch
     import transformers
 
-    if not any(found for pattern in VOCABULARIES for found in directory.glob(pattern)):
-        raise CheckpointError(f"{directory} holds no tokenizer (no {VOCABULARIES[0]})")
     transformers.utils.logging.disable_progress_bar()
     try:
         model, report = getattr(transformers, KINDS[KIND_OF_TASK[task]][0]).from_pretrained(
@@ -41,6 +37,8 @@ def load_saved(directory: Path, task: str, device: str) -> tuple[PreTrainedModel
         )
     except Exception as error:  # whatever a folder of another make, or of another version, leads to
         raise CheckpointError(f"{directory} cannot be loaded as a model of task {task}: {error}") from error
+    if is_empty(tokenizer):
+        raise CheckpointError(f"{directory} holds no tokenizer (tokenizer.json)")
     wrong = sorted({*map(str, report["missing_keys"]), *map(str, report["mismatched_keys"])})
     if wrong:
         raise CheckpointError(

@@ -83,13 +83,18 @@ def load_tokenizer(name: str, flag: str, revision: str | None) -> PreTrainedToke
     except Exception as error:  # the hub's, the network's, and whatever a damaged file raises
         works = "a folder that holds a tokenizer; without model_name_or_path one is trained on the data"
         raise DataError(not_loaded(flag, name, error, works)) from error
-    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what the library makes where there is none
+    if is_empty(tokenizer):
         raise DataError(f"--{flag}={name} holds no tokenizer; name another one with --tokenizer_name")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token is None:
         raise DataError(f"--{flag}={name}: the tokenizer has neither a padding nor an end-of-text token")
     return tokenizer
+
+
+def is_empty(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether it knows special tokens alone: what the library makes, saying nothing, where there is none."""
+    return len(tokenizer) <= len(tokenizer.all_special_tokens)
 
 
 def _train(texts: Callable[[], Iterator[str]], size: int, writes: bool, staging: Path) -> Facts:
