@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformer_e2e.data.questions import Question
 from transformer_e2e.errors import ConfigError
+from transformer_e2e.tasks.mapping import map_questions
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -56,15 +57,8 @@ def make_prompts(
 
     An answer of more than `max_answer` tokens is cut there, and then has no end.
     """
-    from datasets import Dataset
-
-    rows = Dataset.from_list([question.as_row() for question in questions])
-    return rows.map(
-        partial(_example, tokenizer=tokenizer, shape=shape),
-        remove_columns=rows.column_names,
-        desc="writing prompts",
-        num_proc=workers if workers > 1 else None,
-    )
+    write = partial(_example, tokenizer=tokenizer, shape=shape)
+    return map_questions(questions, write, desc="writing prompts", workers=workers)
 
 
 def end_of_text(tokenizer: PreTrainedTokenizerBase) -> int:

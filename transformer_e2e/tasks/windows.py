@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from transformer_e2e.data.questions import Question
 from transformer_e2e.errors import ConfigError, DataError
+from transformer_e2e.tasks.mapping import map_questions
 from transformer_e2e.tasks.spans import Span
 
 if TYPE_CHECKING:
@@ -73,8 +74,6 @@ def make_windows(
 
     Raises ConfigError for a tokenizer that does not tell where its tokens stand.
     """
-    from datasets import Dataset
-
     if not tokenizer.is_fast:
         raise ConfigError(
             f"extractive_qa must know where tokens stand, and {type(tokenizer).__name__} does not say; "
@@ -83,14 +82,8 @@ def make_windows(
     if not questions:
         raise DataError("there are no questions; one or more work")
     cut = partial(_windows, tokenizer=tokenizer, max_length=max_length, stride=stride)
-    rows = Dataset.from_list([question.as_row() for question in questions])
-    table = rows.map(
-        cut,
-        batched=True,
-        with_indices=True,
-        remove_columns=rows.column_names,
-        desc="cutting windows",
-        num_proc=workers if workers > 1 else None,
+    table = map_questions(
+        questions, cut, desc="cutting windows", workers=workers, batched=True, with_indices=True
     )
     offsets = [
         np.stack([np.array(starts), np.array(ends)], axis=1)
