@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from transformer_e2e.errors import CheckpointError, ConfigError
 from transformer_e2e.hf import deepspeed
@@ -81,3 +82,16 @@ def test_weights_that_are_spread_and_such_that_are_not_are_not_mixed_up(
     ):
         deepspeed._require_same_kind(stage, tmp_path)
     deepspeed._require_same_kind(5 - stage, tmp_path)
+
+
+def test_tensors_that_a_load_has_given_one_count_of_steps_count_for_themselves() -> None:
+    """As DeepSpeed's ZeRO-3 leaves them: Adam counts up in place, once for each tensor."""
+    weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(3)]
+    optimizer = torch.optim.AdamW(weights)
+    shared = torch.tensor(7.0)
+    for weight in weights:
+        optimizer.state[weight] = {"step": shared, "exp_avg": torch.zeros(2), "exp_avg_sq": torch.zeros(2)}
+        weight.grad = torch.ones(2)
+    deepspeed._give_each_its_own_count(optimizer)
+    optimizer.step()
+    assert [float(optimizer.state[weight]["step"]) for weight in weights] == [8.0, 8.0, 8.0]

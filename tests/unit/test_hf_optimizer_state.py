@@ -92,3 +92,19 @@ def test_a_new_weight_decay_wins_and_the_rest_is_kept() -> None:
     for group, before in zip(new.optimizer.param_groups, old.optimizer.param_groups, strict=True):
         assert group["weight_decay"] == 0.5
         assert group["lr"] == before["lr"] and group["betas"] == before["betas"]
+
+
+def test_groups_that_a_load_has_made_alike_become_what_they_were() -> None:
+    """As DeepSpeed's ZeRO-3 leaves them when it loads its universal format."""
+    old, new = Training("adamw", "linear"), Training("adamw", "linear")
+    for training in (old, new):
+        training.optimizer.param_groups[1]["weight_decay"] = 0.0
+        training.given = optimizer_state.hyperparameters(training.optimizer)
+    old.steps(5)
+    saved = old.saved()
+    new.optimizer.load_state_dict(old.optimizer.state_dict())
+    for group in new.optimizer.param_groups:
+        group["weight_decay"], group["lr"] = 0.5, 7.0
+    optimizer_state.restore_hyperparameters(saved, new.optimizer, new.scheduler, new.given)
+    assert optimizer_state.hyperparameters(new.optimizer) == optimizer_state.hyperparameters(old.optimizer)
+    assert new.scheduler.state_dict() == old.scheduler.state_dict()
