@@ -1,4 +1,4 @@
-"""What a model has to beat on the two data sets made of docstrings, without any training on a GPU.
+"""What a model has to beat on the two data sets that are made of docstrings.
 
 python-docstrings: always the most frequent package, and logistic regression on TF-IDF, whose features and
 regularisation are chosen by accuracy on the validation split. python-docs-qa: always the docstring's first
