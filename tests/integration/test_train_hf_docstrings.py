@@ -45,7 +45,7 @@ def trained(command: str, folder: Path) -> dict[str, Any]:
     return record
 
 
-def test_packages_are_told_apart_20_points_better_than_by_their_number(tmp_path: Path) -> None:
+def test_packages_are_told_apart_20_points_better_than_by_one_answer_for_all(tmp_path: Path) -> None:
     record = trained(CLASSIFICATION, tmp_path)
     to_beat = most_frequent(docstring_table.rows("validation"))["accuracy"]
     assert record["metrics"]["best/eval/accuracy"] > to_beat + 0.20
