@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,16 @@ def test_kills_and_stops_leave_no_trace(tmp_path: Path, case: str) -> None:
     assert killed == whole
     stopped = to_the_end(tmp_path / "stopped", [NEVER] * len(polls), polls, **changes)
     assert stopped == whole
+
+
+def test_a_stop_in_an_evaluation_leaves_the_generators_as_they_were(tmp_path: Path) -> None:
+    """Polls 11 to 13 are the forward passes of the evaluation after step 5: one at the start, two a step."""
+    whole = to_the_end(tmp_path / "whole", [], [])
+    for poll in (11, 13):
+        directory = tmp_path / str(poll)
+        assert to_the_end(directory, [NEVER], [poll]) == whole
+        stopped = json.loads((directory / "step-00000005" / "rows.json").read_text())
+        assert "eval/loss" in stopped[-1]
 
 
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
