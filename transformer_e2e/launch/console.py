@@ -12,7 +12,8 @@ import re
 import shlex
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -49,6 +50,15 @@ def open_console(log_file: str | None = None) -> Callable[[str], None]:
             logger.info("%s", text)
 
     return say
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """For a block that writes to standard output: quiet when the reader has enough (`| head -1`)."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Console(logging.Handler):

@@ -17,7 +17,6 @@ exit codes: 0 done, 2 wrong input or no such model, 130 Ctrl-C
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
 def generate(settings: GenerationSettings) -> int:
     """Write the texts to standard output, each piece as soon as it is known. Returns 0."""
     prompts = settings.prompts()  # a missing file is said before a model is fetched
+    from transformer_e2e.launch.console import reader_may_leave
     from transformer_e2e.launch.decoder_model import DECODER
     from transformer_e2e.launch.models import open_model
     from transformer_e2e.launch.texts import write_texts
@@ -59,10 +59,8 @@ def generate(settings: GenerationSettings) -> int:
     with open_model(settings, DECODER, say) as opened:
         for line in (opened.describe(), *opened.notes):
             say(line)
-        try:
+        with reader_may_leave():
             write_texts(prompts, settings, opened, sys.stdout, say)
-        except BrokenPipeError:  # the reader has enough (`| head -1`)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

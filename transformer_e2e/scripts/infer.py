@@ -16,7 +16,6 @@ exit codes: 0 done, 2 wrong input or no such model, 130 Ctrl-C
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 
@@ -53,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def infer(settings: InferenceSettings) -> int:
     """Write the predictions to standard output. Returns 0."""
+    from transformer_e2e.launch.console import reader_may_leave
     from transformer_e2e.launch.hf_model import HF_MODEL
     from transformer_e2e.launch.inference import write_predictions
     from transformer_e2e.launch.inputs import batches
@@ -62,10 +62,8 @@ def infer(settings: InferenceSettings) -> int:
         for line in (opened.describe(), *opened.notes):
             say(line)
         inputs = batches(settings, opened.schema, say)
-        try:
+        with reader_may_leave():
             write_predictions(inputs, opened, settings, sys.stdout, say)
-        except BrokenPipeError:  # the reader has enough (`| head -1`)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
