@@ -23,7 +23,7 @@ CLASSIFICATION = (
 )
 QUESTIONS = (
     "python -m transformer_e2e.scripts.train_hf --task extractive_qa --learning_rate 1e-3 "
-    "--num_train_epochs 5 --per_device_train_batch_size 16"
+    "--num_train_epochs 2 --per_device_train_batch_size 16"
 )
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
