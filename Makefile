@@ -1,6 +1,6 @@
 # make sweep: set up, then a real sweep end to end.  make test: set up, then all quick tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep test test-slow check format clean
+.PHONY: help setup sweep test test-slow test-long check format clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -28,10 +28,13 @@ sweep: setup  ## the main job: a real sweep of a Transformer, from the two wandb
 	$(BIN)/python -m transformer_e2e.scripts.sweep $(SPEC) --agents $(AGENTS)
 
 test: setup  ## all quick tests
-	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not long"
 
 test-slow: setup  ## the tests that take longer: kills, restarts, whole sweeps
 	$(BIN)/python -m pytest $(PARALLEL) -m slow
+
+test-long: setup  ## what CI leaves out: the README's models from scratch, two of the Hugging Face sweeps
+	$(BIN)/python -m pytest $(PARALLEL) -m long
 
 check: setup  ## style, lint and types
 	$(BIN)/ruff format --check .

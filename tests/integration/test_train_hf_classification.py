@@ -63,7 +63,12 @@ def train(folder: Path, **settings: Any) -> subprocess.CompletedProcess[str]:
 def test_a_pair_of_texts_is_learnt_and_the_record_says_what_was_inferred(tmp_path: Path) -> None:
     path = table(tmp_path / "rows.jsonl", unlabeled=6)
     done = train(
-        tmp_path, train_file=path, drop_unlabeled=True, eval_steps=20, validation_split_percentage=20
+        tmp_path,
+        train_file=path,
+        drop_unlabeled=True,
+        max_steps=200,
+        eval_steps=50,
+        validation_split_percentage=20,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "examples have no label (label is missing or -1); they are left out" in done.stdout

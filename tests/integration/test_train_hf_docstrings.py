@@ -25,7 +25,7 @@ QUESTIONS = (
     "python -m transformer_e2e.scripts.train_hf --task extractive_qa --learning_rate 1e-3 "
     "--num_train_epochs 2 --per_device_train_batch_size 16"
 )
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 def trained(command: str, folder: Path) -> dict[str, Any]:

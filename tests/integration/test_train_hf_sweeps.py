@@ -18,7 +18,7 @@ import yaml
 
 from tests.serving import REPOSITORY, ServerProcess, clean_environment, run_client
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 
 DOWNLOAD = """
 import json, sys, wandb
@@ -119,6 +119,7 @@ def assert_documented_command_works(place: Place, name: str, trials: int, exampl
         server.stop()
 
 
+@pytest.mark.slow
 def test_the_courses_sweep_by_the_two_bare_commands(place: Place, wandb_server: ServerProcess) -> None:
     env, name = wandb_server.env, "hf_mlm_bayes"
     command = ["-m", "transformer_e2e.scripts.sweep", f"sweeps/{name}.yaml", "--print_spec"]
@@ -141,14 +142,17 @@ def test_the_courses_sweep_by_the_two_bare_commands(place: Place, wandb_server: 
     assert_best_and_its_copy(place, wandb_server, sweep)
 
 
+@pytest.mark.slow
 def test_the_random_search_over_a_classification(place: Place) -> None:
     assert_documented_command_works(place, "hf_classification_random", trials=6, examples=128)
 
 
+@pytest.mark.long
 def test_the_random_search_with_hyperband(place: Place) -> None:
     assert_documented_command_works(place, "hf_scicite_random_hyperband", trials=6, examples=128)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(
     shutil.which(os.environ.get("CXX", "g++")) is None,
     reason="on a CPU DeepSpeed compiles a part of itself, and there is no g++",
