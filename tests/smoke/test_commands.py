@@ -12,6 +12,7 @@ from tests.serving import REPOSITORY
 
 MODULES = (
     "transformer_e2e.scripts.train",
+    "transformer_e2e.scripts.train_hf",
     "transformer_e2e.scripts.generate",
     "transformer_e2e.scripts.evaluate",
     "transformer_e2e.scripts.infer",
