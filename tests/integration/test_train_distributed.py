@@ -166,15 +166,19 @@ def test_bad_input_is_told_once(pair: Workplace) -> None:
 @pytest.mark.slow
 def test_processes_wait_together_for_a_trial_that_is_held(alone: Workplace, pair: Workplace) -> None:
     env = offline(alone.folder)
-    slow = {"max_steps": 800, "eval_interval": 400, "checkpoint_interval": 0}
-    holder = alone.start_and_await(env, "held", rows=5, **slow)
-    refused = pair.finish(env, "held", exit_code=1, no_wait=True, **slow)
+    holder = alone.start_and_await(env, "held", rows=5, **LONG)
+    os.kill(holder.pid, signal.SIGSTOP)  # it holds the trial until the others have said that they wait
+    try:
+        refused = pair.finish(env, "held", exit_code=1, no_wait=True, **LONG)
+        waiting = pair.start(env, "held", **LONG)
+        assert waiting.stdout and any("waiting for it" in line for line in waiting.stdout)
+    finally:
+        os.kill(holder.pid, signal.SIGCONT)
     assert "is held by" in refused and "exitcode  : 75" in refused
-    waiting = pair.start(env, "held", **slow)
     output, _ = waiting.communicate(timeout=240)
     holder.communicate(timeout=120)
     assert (holder.returncode, waiting.returncode) == (0, 0), output
-    assert "waiting for it" in output and "Run was previously completed" in output
+    assert "Run was previously completed" in output
 
 
 @pytest.mark.slow
