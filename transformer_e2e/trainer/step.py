@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import clip_grads_with_norm_
 
 from transformer_e2e.compute import generators
 from transformer_e2e.compute.device import products_in
@@ -91,17 +91,27 @@ def sum_over_ranks(world: World, tensors: list[torch.Tensor]) -> None:
 
 def update(state: TrainState, settings: TrainSettings, mean_loss: torch.Tensor, tokens: int) -> Step:
     """Clip the gradients and apply them, unless something is not finite."""
-    norm = get_total_norm(gradients(state.model))
+    norm = total_norm(gradients(state.model))
     loss, grad_norm = torch.stack([mean_loss, norm]).tolist()  # the step's one wait for the device
     step = Step(loss, grad_norm, learning_rate_at(state.step, settings), tokens)
     if step.finite:
-        if settings.max_grad_norm:
+        if 0 < settings.max_grad_norm < step.grad_norm:  # a product with 1 costs a pass over all gradients
             clip_grads_with_norm_(state.model.parameters(), settings.max_grad_norm, norm)
         set_learning_rate(state.optimizer, step.learning_rate)
         state.optimizer.step()
         state.step += 1
         state.tokens_seen += tokens
     return step
+
+
+def total_norm(tensors: list[torch.Tensor]) -> torch.Tensor:
+    """The 2-norm of all numbers of all tensors; a scalar.
+
+    By rows, which a CPU's threads share; over a whole tensor torch's norm takes one thread (5.3 M numbers:
+    1.8 ms instead of 3.0 on two).
+    """
+    norms = [torch.linalg.vector_norm(tensor, dim=-1).flatten() for tensor in tensors]
+    return torch.linalg.vector_norm(torch.cat(norms))
 
 
 def to_device(ids: np.ndarray, device: torch.device) -> torch.Tensor:
