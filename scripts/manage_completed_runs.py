@@ -35,6 +35,7 @@ from transformer_e2e.errors import (
     exit_code_of,
     nearest,
 )
+from transformer_e2e.launch.console import reader_may_leave
 from transformer_e2e.runs import clearing, listing
 from transformer_e2e.runs.budget import holdings, last_limit
 from transformer_e2e.runs.checkpoints import newest_step
@@ -48,7 +49,9 @@ SHOWN_UNFINISHED = 5
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
-    return exit_code_of(lambda: args.run(args))
+    with reader_may_leave():
+        return exit_code_of(lambda: args.run(args))
+    return 0
 
 
 def build_parser() -> argparse.ArgumentParser:

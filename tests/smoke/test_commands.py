@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +54,41 @@ def test_print_config_is_a_config_file_again() -> None:
     shown = run("-m", "transformer_e2e.scripts.train", "--print_config", "--batch_size=3")
     assert yaml.safe_load(shown)["BATCH_SIZE"] == 3
     assert re.search(r"^BATCH_SIZE: 3 +# flag$", shown, re.M)
+    config = "transformer_e2e/configs/config.yml"
+    whole = run("-m", "transformer_e2e.scripts.train", "--print_config", "--config", config)
+    keys = yaml.safe_load((REPOSITORY / config).read_text())
+    searched = {key: value for key, value in keys.items() if key.startswith("HP_SEARCH_")}
+    assert searched and searched.items() <= yaml.safe_load(whole).items()
+    comments = {line.index("  # ") for line in whole.splitlines() if not line.startswith("HP_SEARCH_")}
+    assert len(comments) == 1  # one column, or nobody can read it
+
+
+def test_what_is_wrong_with_search_keys_is_said_of_the_config_file(tmp_path: Path) -> None:
+    config = tmp_path / "config.yml"
+    config.write_text("HP_SEARCH_METHOD: grids\nHP_SEARCH_SEED: [1, 2]\n")
+    command = [sys.executable, "-m", "transformer_e2e.scripts.train", "--mode", "sweep", "--config", config]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 2 and "one of grid, random, bayes" in done.stderr
+    assert f"the HP_SEARCH_ keys of {config}:" in done.stderr and "-sweep.yaml" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-m", "transformer_e2e.scripts.train", "--print_config"],
+        ["-m", "transformer_e2e.scripts.sweep", "sweeps/quickstart.yaml", "--print_spec"],
+        ["scripts/manage_completed_runs.py", "--checkpoint_dir", "no such folder", "list"],
+    ],
+    ids=["train", "sweep", "manage"],
+)
+def test_a_reader_that_has_enough_is_no_error(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)  # as `| head` does
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=REPOSITORY, stdout=writing, stderr=subprocess.PIPE
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_the_readme_names_only_what_is_there() -> None:

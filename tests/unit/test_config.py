@@ -114,6 +114,9 @@ def test_every_problem_is_reported_at_once() -> None:
         ("BATCH_SIZE: true\n", "takes a whole number"),
         ("- 1\n", "must hold KEY: value lines"),
         ("A: [\n", "is not YAML"),
+        ("BATCH_SIZE: 4\nBATCH_SIZE: 8\n", "BATCH_SIZE stands in lines 1 and 2; keep one of them"),
+        ("HP_SEARCH_BATCHSIZE: [1]\n", "unknown key HP_SEARCH_BATCHSIZE; did you mean HP_SEARCH_BATCH_SIZE?"),
+        ("WANDB_RUN_PREFIX: {solo: me}\n", "unknown entry solo; its entries are single and sweep"),
     ],
 )
 def test_a_bad_file_is_refused_with_what_works(tmp_path: Path, text: str, part: str) -> None:
@@ -164,6 +167,5 @@ def test_search_keys_become_a_sweep_spec() -> None:
     assert "--max_steps=5" in spec["command"] and spec["command"][-1] == "${args}"
 
 
-def test_a_misspelt_search_key_is_refused() -> None:
-    with pytest.raises(ConfigError, match="did you mean HP_SEARCH_BATCH_SIZE"):
-        sweep_spec({"HP_SEARCH_BATCHSIZE": [1]}, ["batch_size"], config=SHIPPED, fixed={})
+def test_the_prefix_shown_for_a_sweep_is_that_of_its_trials() -> None:
+    assert resolve({}, [], SHIPPED, of_sweep=True).settings.run.run_prefix == "tune"

@@ -163,6 +163,16 @@ def test_parameters_that_are_no_settings_and_values_out_of_range_are_all_named()
     assert setting_problems({**spec, "command": ["python", "mine.py"]}) == []
 
 
+def test_a_metric_that_is_never_logged_is_refused() -> None:
+    """Such a sweep would run to its end, stop nothing and find no best trial."""
+    spec = {"command": ["python", "-m", "transformer_e2e.scripts.train"], "metric": {"name": "eval/los"}}
+    assert setting_problems(spec) == [
+        "metric: transformer_e2e.scripts.train logs no eval/los; did you mean eval/loss? (there are: "
+        "eval/loss, eval/perplexity, eval/bits_per_byte, eval/word_perplexity, train/loss)"
+    ]
+    assert setting_problems({**spec, "metric": {"name": "eval/bits_per_byte"}}) == []
+
+
 def test_the_other_program_is_asked_about_its_own_parameters():
     spec = {
         "program": "transformer_e2e.scripts.train_hf",

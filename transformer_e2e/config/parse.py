@@ -26,6 +26,7 @@ from transformer_e2e.config.model_choice import ModelChoice
 from transformer_e2e.config.option import range_problems
 from transformer_e2e.config.settings import GROUPS, Settings
 from transformer_e2e.config.sources import from_environment, split_keys
+from transformer_e2e.config.sweep_spec import search_key_problems
 from transformer_e2e.config.yaml_file import read_yaml
 from transformer_e2e.errors import ConfigError, nearest
 
@@ -95,12 +96,17 @@ def with_values(argv: Sequence[str], group: type[Any]) -> list[str]:
     ]
 
 
-def resolve(flags: dict[str, Any], unknown: Sequence[str], config: Path | None) -> Resolved:
+def resolve(
+    flags: dict[str, Any], unknown: Sequence[str], config: Path | None, *, of_sweep: bool = False
+) -> Resolved:
     """The settings of a training: flags over environment over `config` over defaults.
 
-    `unknown` are the arguments that the parser did not know. Raises ConfigError with every problem.
+    `unknown` are the arguments that the parser did not know; `of_sweep`: as the trials of a sweep have them,
+    which is so in any case where an agent has started this process. Raises ConfigError with every problem.
     """
-    values = _merge(GROUPS.values(), flags, unknown, config)
+    values = _merge(GROUPS.values(), flags, unknown, config, of_sweep=of_sweep)
+    names = field_types(GROUPS.values())
+    values.problems.extend(f"{config}: {text}" for text in search_key_problems(values.search, names))
     parts = {
         title: group(**{f.name: values.by_name[f.name] for f in fields(group) if f.name in values.by_name})
         for title, group in GROUPS.items()
@@ -148,11 +154,17 @@ def field_types(groups: Iterable[type[Any]]) -> dict[str, Any]:
 
 
 def _merge(
-    groups: Iterable[type[Any]], flags: dict[str, Any], unknown: Sequence[str], config: Path | None
+    groups: Iterable[type[Any]],
+    flags: dict[str, Any],
+    unknown: Sequence[str],
+    config: Path | None,
+    *,
+    of_sweep: bool = False,
 ) -> Values:
     hints = field_types(groups)
     content = read_yaml(config, "config file", holds="KEY: value lines") if config else {}
-    file_values, search, file_problems = split_keys(content, hints, in_sweep="WANDB_SWEEP_ID" in os.environ)
+    in_sweep = of_sweep or "WANDB_SWEEP_ID" in os.environ
+    file_values, search, file_problems = split_keys(content, hints, in_sweep=in_sweep)
     merged = Values(sources={name: "default" for name in hints}, search=search)
     merged.problems.extend(f"{config}: {problem}" for problem in file_problems)
     merged.problems.extend(_unknown(text, hints) for text in unknown)

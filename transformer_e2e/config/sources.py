@@ -25,7 +25,7 @@ def split_keys(
     """A file's keys as (settings by field name, HP_SEARCH_ keys, problems).
 
     `BATCH_SIZE` sets `batch_size`; a WANDB_RUN_PREFIX with the entries `single` and `sweep` gives the
-    one that applies. An unknown key is a problem that names the nearest known one.
+    one that applies. An unknown key or entry is a problem that names what works.
     """
     known = {name.upper(): name for name in names}
     known |= {alias: name for alias, name in ALIASES.items() if name.upper() in known}
@@ -39,6 +39,7 @@ def split_keys(
             problems.append(f"{key} is another name of {known[key].upper()}; keep one of them")
         elif key in known:
             settings[known[key]] = _prefix_for(value, in_sweep) if key == "WANDB_RUN_PREFIX" else value
+            problems += _prefix_problems(value) if key == "WANDB_RUN_PREFIX" else []
         else:
             upper = f"; write it {key.upper()}" if key.upper() in known else nearest(key, known)
             problems.append(f"unknown key {key}{upper}")
@@ -47,6 +48,15 @@ def split_keys(
 
 def from_environment() -> dict[str, str]:
     return {name: os.environ[key] for key, name in ENVIRONMENT.items() if os.environ.get(key)}
+
+
+def _prefix_problems(value: Any) -> list[str]:
+    entries = value if isinstance(value, Mapping) else {}
+    return [
+        f"WANDB_RUN_PREFIX: unknown entry {entry}; its entries are single and sweep"
+        for entry in entries
+        if entry not in ("single", "sweep")
+    ]
 
 
 def _prefix_for(value: Any, in_sweep: bool) -> Any:

@@ -18,21 +18,23 @@ _TOP_LEVEL = {
 }
 
 
+def search_key_problems(keys: Iterable[str], names: Iterable[str]) -> list[str]:
+    """HP_SEARCH_ keys that search no setting of `names` and are none of the search itself."""
+    known = [*_TOP_LEVEL, *(f"HP_SEARCH_{name.upper()}" for name in names)]
+    return [f"unknown key {key}{nearest(key, known)}" for key in keys if key not in known]
+
+
 def sweep_spec(
     keys: Mapping[str, Any], names: Iterable[str], *, config: Path, fixed: Mapping[str, Any]
 ) -> dict[str, Any]:
     """A spec that runs this program once a trial.
 
-    `names` are the known settings; HP_SEARCH_<SETTING> is a list of values, one value, or a W&B range
-    such as {min, max, distribution}. `fixed` are the flags that were given by hand: every trial gets
-    them. Raises ConfigError with every problem.
+    `names` are the known settings and `keys` have no `search_key_problems`; HP_SEARCH_<SETTING> is a list of
+    values, one value, or a W&B range such as {min, max, distribution}. `fixed` are the flags that were given
+    by hand: every trial gets them. Raises ConfigError with every problem.
     """
     known = {f"HP_SEARCH_{name.upper()}": name for name in names}
-    problems = [
-        f"{config}: unknown key {key}{nearest(key, [*_TOP_LEVEL, *known])}"
-        for key in keys
-        if key not in _TOP_LEVEL and key not in known
-    ]
+    problems = []
     parameters = {known[key]: _parameter(value) for key, value in keys.items() if key in known}
     if not parameters:
         problems.append(

@@ -13,18 +13,22 @@ def read_yaml(path: Path, what: str, *, holds: str, folders: Sequence[Path] = ()
     """The mapping in `path`; an empty file holds an empty one.
 
     Raises ConfigError: missing (the nearest file beside it, or in `folders`, is named), not readable, not
-    YAML, or no mapping. `what` names the file in messages, `holds` says what it should hold.
+    YAML, a key that stands twice, or no mapping. `what` names the file in messages, `holds` says what it
+    should hold.
     """
     import yaml
 
+    from transformer_e2e.config import unique_keys
+
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content, twice = unique_keys.load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"no {what} {path}{_nearest_file(path, folders)}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the {what} {path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {error}") from None
+    ConfigError.raise_if(twice, title=str(path))
     if content is None:
         return {}
     if not isinstance(content, dict):

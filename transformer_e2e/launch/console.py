@@ -57,6 +57,7 @@ def reader_may_leave() -> Iterator[None]:
     """For a block that writes to standard output: quiet when the reader has enough (`| head -1`)."""
     try:
         yield
+        sys.stdout.flush()  # what is still in the buffer would be refused when the interpreter ends
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -44,6 +44,7 @@ class SweepOrder:
     """What the user asked for: `spec` (a new sweep) or `sweep` (`entity/project/id`, go on with it)."""
 
     spec: Path | None = None
+    spec_name: str | None = None  # what messages call it; None: by its path
     override: Path | None = None  # what of `spec` is to be otherwise
     sweep: str | None = None
     agents: int | None = None  # None: what suits the cores
@@ -88,7 +89,7 @@ def run_sweep(order: SweepOrder) -> int:
     """
     say = open_console(order.log_file)
     order = _checked(order)
-    spec = load_spec(order.spec, override=order.override) if order.spec else None
+    spec = load_spec(order.spec, override=order.override, called=order.spec_name) if order.spec else None
     with Interrupts() as interrupts, connected(order.root) as server:
         if server:
             say(f"no W&B is configured: using the embedded server at {server.url}, data in {order.root}/")

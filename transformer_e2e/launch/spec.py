@@ -16,6 +16,8 @@ from transformer_e2e.errors import ConfigError, nearest
 # Programs whose parameters are our settings; a spec may run any other program.
 OWN_PROGRAM = "transformer_e2e.scripts.train"
 HF_PROGRAM = "transformer_e2e.scripts.train_hf"
+# What a search can go by, of all that the program logs.
+_OWN_METRICS = ("eval/loss", "eval/perplexity", "eval/bits_per_byte", "eval/word_perplexity", "train/loss")
 _NOTHING_TO_START = (
     "neither program nor command: an agent has nothing to start; our trials need "
     f'command: ["${{env}}", "${{interpreter}}", "-m", {OWN_PROGRAM}, "${{args}}"]'
@@ -23,15 +25,22 @@ _NOTHING_TO_START = (
 Json = dict[str, Any]
 
 
-def load_spec(path: Path, say: Callable[[str], None] = print, *, override: Path | None = None) -> Json:
+def load_spec(
+    path: Path,
+    say: Callable[[str], None] = print,
+    *,
+    override: Path | None = None,
+    called: str | None = None,
+) -> Json:
     """The sweep in `path`, with numbers where YAML read texts such as 1e-5; what is odd about it is said.
 
-    What stands in the file `override` counts instead: whole keys, but each parameter by itself. Raises
-    ConfigError with every problem, or with the nearest file's name.
+    What stands in the file `override` counts instead: whole keys, but each parameter by itself. `called` is
+    what messages name it by, None: by its path. Raises ConfigError with every problem, or with the nearest
+    file's name.
     """
     from transformer_e2e.search.spec import normalised, problems, warnings
 
-    folders, title = [Path("sweeps")], str(path)
+    folders, title = [Path("sweeps")], called or str(path)
     spec = read_yaml(path, "sweep file", holds="a sweep with the keys method and parameters", folders=folders)
     if override is not None:
         changes = read_yaml(
@@ -55,10 +64,11 @@ def overridden(spec: Json, changes: Json) -> Json:
 
 
 def setting_problems(spec: Json) -> list[str]:
-    """Parameters of our own training programs that are no setting, and values that the setting refuses."""
+    """Parameters of our own training programs that are no setting, values that the setting refuses, and a
+    metric that is never logged."""
     words = _words(spec)
     if OWN_PROGRAM in words:
-        return _own_problems(spec)
+        return [*_metric_problems(spec), *_own_problems(spec)]
     if HF_PROGRAM in words:
         fixed = [word for word in words[words.index(HF_PROGRAM) + 1 :] if not word.startswith("$")]
         return _hf_problems(spec, fixed)
@@ -68,6 +78,17 @@ def setting_problems(spec: Json) -> list[str]:
 def _words(spec: Json) -> list[str]:
     words = [spec.get("program") if word == "${program}" else word for word in spec.get("command") or ()]
     return [str(word) for word in words]
+
+
+def _metric_problems(spec: Json) -> list[str]:
+    metric = spec.get("metric")
+    name = metric.get("name") if isinstance(metric, dict) else None
+    if not name or name in _OWN_METRICS:
+        return []
+    return [
+        f"metric: {OWN_PROGRAM} logs no {name}{nearest(str(name), _OWN_METRICS)} "
+        f"(there are: {', '.join(_OWN_METRICS)})"
+    ]
 
 
 def _own_problems(spec: Json) -> list[str]:

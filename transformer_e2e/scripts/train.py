@@ -53,10 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     load_dotenv()
 
     def work(here: Place) -> int:
-        resolved = resolve(flags, unknown, config)
+        resolved = resolve(flags, unknown, config, of_sweep=mode == "sweep")
         if show:
             if here.is_main:
-                print_settings(resolved)
+                print_settings(resolved, config)
             return 0
         if mode == "sweep":
             require_alone(here)
@@ -191,7 +191,7 @@ def sweep(resolved: Resolved, flags: Mapping[str, str], config: Path | None) -> 
     """Make a sweep of the config file's HP_SEARCH_ keys and work on it; its trials get the other flags."""
     import yaml
 
-    from transformer_e2e.scripts.sweep import main as run_sweep
+    from transformer_e2e.launch.run_sweep import SweepOrder, run_sweep
 
     if config is None:
         raise ConfigError(
@@ -199,18 +199,32 @@ def sweep(resolved: Resolved, flags: Mapping[str, str], config: Path | None) -> 
         )
     fixed = {name: value for name, value in flags.items() if name not in ("project", "entity")}
     spec = sweep_spec(resolved.search, resolved.settings.flat(), config=config, fixed=fixed)
-    where = [f"--{name}={flags[name]}" for name in ("project", "entity") if name in flags]
-    log = [f"--log_file={name}"] if (name := resolved.settings.run.log_file) else []
+    run = resolved.settings.run
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{config.stem}-sweep.yaml"
         path.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
-        return run_sweep([str(path), f"--plot_dir={resolved.settings.run.plot_dir}", *where, *log])
+        order = SweepOrder(
+            spec=path,
+            spec_name=f"the HP_SEARCH_ keys of {config}",
+            project=flags.get("project"),
+            entity=flags.get("entity"),
+            plot_dir=Path(run.plot_dir),
+            log_file=run.log_file,
+        )
+        return run_sweep(order)
 
 
-def print_settings(resolved: Resolved) -> None:
-    """One `KEY: value` line a setting, so that the output is a config file again."""
-    for name, value in resolved.settings.flat().items():
-        print(f"{name.upper()}: {json.dumps(value):<32} # {resolved.sources[name]}")
+def print_settings(resolved: Resolved, config: Path | None) -> None:
+    """One `KEY: value` line a setting and search key, so that the output is a config file again."""
+    from transformer_e2e.launch.console import reader_may_leave
+
+    settings = {name.upper(): value for name, value in resolved.settings.flat().items()}
+    sources = {name.upper(): source for name, source in resolved.sources.items()}
+    lines = {key: f"{key}: {json.dumps(value)}" for key, value in (settings | resolved.search).items()}
+    width = max(len(lines[key]) for key in settings)
+    with reader_may_leave():
+        for key, line in lines.items():
+            print(f"{line:<{width}}  # {sources.get(key, config)}")
 
 
 if __name__ == "__main__":
