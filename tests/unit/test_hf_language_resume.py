@@ -46,7 +46,5 @@ def test_kills_leave_no_trace_of_masks(tmp_path: Path, changes: dict[str, Any]) 
     assert killed == whole
     last = [row for row in whole[1] if "eval/loss" in row][-1]
     rows = [{"text": line} for line in sentences(2, 40)]
-    found = mlm.score(
-        prepared.model, prepared.tokenizer, prepared.schema, rows, batch_size=8, say=lambda _: None
-    )
+    found = mlm.score(prepared, rows, batch_size=8, say=lambda _: None)
     assert found == pytest.approx({name: last[f"eval/{name}"] for name in found}, rel=1e-6)

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 from datasets import ClassLabel, Dataset
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, EvalPrediction
+from transformers import EvalPrediction
 
 from tests.hf_arguments import arguments
-from transformer_e2e.data.schema import Schema
 from transformer_e2e.data.tables import load_table
 from transformer_e2e.errors import DataError, UserError
+from transformer_e2e.hf.loading import load_pipeline
 from transformer_e2e.hf.prepared import Prepared
 from transformer_e2e.tasks.classification import open_task, predict, score
 
@@ -81,11 +81,11 @@ def evaluated(made: Prepared) -> dict[str, float]:
 
 
 def ask(made: Prepared, rows: Sequence[dict[str, Any]], size: int = 5) -> list[dict[str, Any]]:
-    return predict(made.model, made.tokenizer, made.schema, rows, batch_size=size, say=quiet)
+    return predict(made, rows, batch_size=size)
 
 
 def measure(made: Prepared, rows: Sequence[dict[str, Any]], say: Any = quiet) -> dict[str, float]:
-    return score(made.model, made.tokenizer, made.schema, rows, batch_size=7, say=say)
+    return score(made, rows, batch_size=7, say=say)
 
 
 @pytest.fixture(scope="module")
@@ -133,9 +133,7 @@ class TestClasses:
         colours.model.save_pretrained(tmp_path)
         colours.tokenizer.save_pretrained(tmp_path)
         colours.schema.save(tmp_path)
-        model = AutoModelForSequenceClassification.from_pretrained(tmp_path)
-        tokenizer = AutoTokenizer.from_pretrained(tmp_path)
-        again = predict(model, tokenizer, Schema.load(tmp_path), ROWS, batch_size=5, say=quiet)
+        again = predict(load_pipeline(tmp_path, "cpu"), ROWS, batch_size=5)
         assert again == ask(colours, ROWS)
 
     def test_unlabeled_rows_are_left_out_of_the_score_with_their_number(self, colours):

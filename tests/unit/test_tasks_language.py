@@ -132,19 +132,17 @@ def test_both_learn_and_score_says_so(folder, task):
     made, module = prepared(folder, task=task), {"mlm": mlm, "clm": clm}[task]
     rows = [{"text": line} for line in sentences(2, 60)]
     score = {"batch_size": 8, "say": print}
-    before = module.score(made.model, made.tokenizer, made.schema, rows, **score)
+    before = module.score(made, rows, **score)
     optimizer = torch.optim.AdamW(made.model.parameters(), lr=1e-2)
     for _ in range(2):
         for batch in batches(made):
             optimizer.zero_grad()
             made.model(**batch).loss.backward()
             optimizer.step()
-    after = module.score(made.model, made.tokenizer, made.schema, rows, **score)
+    after = module.score(made, rows, **score)
     assert after["loss"] < before["loss"] - 1
     assert (
-        after["perplexity"]
-        == math.exp(after["loss"])
-        == made.more_metrics(made.model, after["loss"])["perplexity"]
+        after["perplexity"] == math.exp(after["loss"]) == made.more_metrics(made, after["loss"])["perplexity"]
     )
     held = [made.evaluation[index] for index in range(len(made.evaluation))]
     made.model.eval()
@@ -159,14 +157,14 @@ def test_both_learn_and_score_says_so(folder, task):
 def test_masks_are_filled_whatever_they_are_called_and_however_long_the_text(masked):
     long = "the cat " * 40 + "[MASK] sat on a mat " + "and saw " * 40 + "<mask>."
     rows = [{"text": "The cat <mask> on a [MASK]."}, {"text": long}, {"text": "[MASK]"}]
-    found = mlm.predict(masked.model, masked.tokenizer, masked.schema, rows, batch_size=2, say=print)
+    found = mlm.predict(masked, rows, batch_size=2)
     assert [len(row["masks"]) for row in found] == [2, 2, 1]
     assert [row["text"] for row in found] == [row["text"] for row in rows]
     for row in found:
         scores = [[guess["score"] for guess in mask] for mask in row["masks"]]
         assert all(len(part) == 5 and part == sorted(part, reverse=True) for part in scores)
         assert "MASK" not in row["filled"] and "<mask>" not in row["filled"]
-    alone = mlm.predict(masked.model, masked.tokenizer, masked.schema, rows[:1], batch_size=1, say=print)
+    alone = mlm.predict(masked, rows[:1], batch_size=1)
     assert alone[0]["filled"] == found[0]["filled"]
 
 
@@ -179,19 +177,17 @@ def test_a_piece_that_goes_on_a_word_is_joined_to_it():
 
 def test_a_text_without_a_mask_is_refused(masked):
     rows = [{"text": "[MASK]"}, {"text": "no"}, {"body": 3}]
-    use = (masked.model, masked.tokenizer, masked.schema)
     with pytest.raises(DataError, match=r"nothing to fill in text 2: write \[MASK\]"):
-        mlm.predict(*use, rows[:2], batch_size=2, say=print)
+        mlm.predict(masked, rows[:2], batch_size=2)
     with pytest.raises(DataError, match="example 3 has no text in text; it has body"):
-        mlm.predict(*use, rows, batch_size=2, say=print)
+        mlm.predict(masked, rows, batch_size=2)
 
 
 def test_texts_are_continued_in_their_order_also_long_and_empty_ones(causal):
     rows = [{"text": "the cat sat"}, {"text": ""}, {"text": "the cat sat on a mat " * 30}]
-    use = (causal.model, causal.tokenizer, causal.schema)
-    found = clm.predict(*use, rows, batch_size=2, say=print)
+    found = clm.predict(causal, rows, batch_size=2)
     assert [row["text"] for row in found] == [row["text"] for row in rows]
-    assert found == [clm.predict(*use, [row], batch_size=1, say=print)[0] for row in rows]
+    assert found == [clm.predict(causal, [row], batch_size=1)[0] for row in rows]
 
 
 def test_limits_count_blocks(folder):

@@ -121,10 +121,10 @@ def test_scores_of_training_and_of_a_model_in_use_agree(tmp_path: Path) -> None:
     said: Any = SimpleNamespace(
         predictions=(output.start_logits.detach().numpy(), output.end_logits.detach().numpy())
     )
-    found = module.score(made.model, made.tokenizer, made.schema, questions, batch_size=3, say=print)
+    found = module.score(made, questions, batch_size=3, say=print)
     assert made.metrics is not None
     assert found == {"loss": pytest.approx(output.loss.item(), rel=1e-5), **made.metrics(said)}
-    answers = module.predict(made.model, made.tokenizer, made.schema, questions, batch_size=3, say=print)
+    answers = module.predict(made, questions, batch_size=3)
     for row, answer in zip(questions, answers, strict=True):
         assert answer["answer"] == row["context"][answer["start"] : answer["end"]]
         assert 0 <= answer["score"] <= 1
@@ -135,10 +135,10 @@ def test_written_answers_are_judged_in_training_and_in_use_alike(tmp_path: Path)
     made = prepared("generative_qa", tmp_path / "data")
     module, questions = task("generative_qa"), rows(7)
     assert made.more_metrics is not None
-    judged = made.more_metrics(made.model.eval(), 1.0)
-    found = module.score(made.model, made.tokenizer, made.schema, questions, batch_size=4, say=print)
+    judged = made.more_metrics(made, 1.0)
+    found = module.score(made, questions, batch_size=4, say=print)
     assert {name: found[name] for name in ("exact_match", "f1")} == judged
-    answers = module.predict(made.model, made.tokenizer, made.schema, questions, batch_size=4, say=print)
+    answers = module.predict(made, questions, batch_size=4)
     assert [set(answer) for answer in answers] == [{"question", "answer", "score"}] * 7
 
 
@@ -173,7 +173,5 @@ def test_columns_of_other_names_are_used(name: str, tmp_path: Path) -> None:
     changes = {"text_column_names": "ask, passage", "label_column_name": "reply"}
     made = prepared(name, tmp_path / "data", train_file=str(path), validation_file=str(path), **changes)
     assert (made.schema.text_fields, made.schema.label_field) == (("ask", "passage"), "reply")
-    found = task(name).score(
-        made.model, made.tokenizer, made.schema, renamed[:3], batch_size=2, say=lambda line: None
-    )
+    found = task(name).score(made, renamed[:3], batch_size=2, say=lambda line: None)
     assert set(found) == {"loss", "exact_match", "f1"}

@@ -15,7 +15,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreT
 
 from tests.hf_arguments import arguments
 from transformer_e2e.data.questions import Question, read_questions
+from transformer_e2e.data.schema import Schema
 from transformer_e2e.errors import ConfigError, DataError
+from transformer_e2e.hf.pipeline import Pipeline
 from transformer_e2e.hf.tokenizers import build_tokenizer
 from transformer_e2e.tasks.continuation import continue_prompts
 from transformer_e2e.tasks.padding import pad
@@ -239,7 +241,9 @@ def test_batches_write_what_each_prompt_alone_does(kind: str, writer: PreTrained
     """Greedy, checked against a plain loop without padding, cache or batches; so is the probability."""
     model = small(kind, writer).train()
     prompts = [prompt_ids(asked(seed, words=5 + 3 * seed), writer, PromptShape(120, 8)) for seed in range(5)]
-    found = continue_prompts(model, writer, prompts, longest=8, batch_size=2)
+    schema = Schema(task="generative_qa", data_name="toy", max_length=120)
+    pipeline = Pipeline(model=model, tokenizer=writer, schema=schema)
+    found = continue_prompts(pipeline, prompts, longest=8, batch_size=2)
     assert model.training
     model.eval()
     for ids, (text, chance) in zip(prompts, found, strict=True):

@@ -24,7 +24,7 @@ from transformers.modeling_utils import remove_tied_weights_from_state_dict
 from transformer_e2e.compute.generators import Generators
 from transformer_e2e.errors import CheckpointError
 from transformer_e2e.hf.optimizer_state import OptimizerState
-from transformer_e2e.hf.prepared import Prepared
+from transformer_e2e.hf.pipeline import Pipeline
 from transformer_e2e.hf.standing import Standing
 from transformer_e2e.model.files import read_tensors, require_same_tensors
 
@@ -50,11 +50,11 @@ class Saved:
     scaler: dict[str, Any] | None = None  # of fp16's gradients
 
 
-def describe_model(prepared: Prepared, directory: Path) -> None:
+def describe_model(pipeline: Pipeline, directory: Path) -> None:
     """What `from_pretrained` reads besides the weights, and schema.json."""
-    prepared.model.save_pretrained(directory, state_dict={})
-    prepared.tokenizer.save_pretrained(directory)
-    prepared.schema.save(directory)
+    pipeline.model.save_pretrained(directory, state_dict={})
+    pipeline.tokenizer.save_pretrained(directory)
+    pipeline.schema.save(directory)
 
 
 def model_tensors(model: PreTrainedModel, whole: dict[str, Tensor] | None = None) -> dict[str, Tensor]:

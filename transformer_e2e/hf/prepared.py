@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from transformer_e2e.data.schema import Schema
+from transformer_e2e.hf.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from transformers import EvalPrediction, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import EvalPrediction
 
 
 class Examples(Protocol):
@@ -20,24 +20,25 @@ class Examples(Protocol):
     def __getitem__(self, index: int) -> Mapping[str, Any]: ...
 
 
+Collate = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Any]]
+
+
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
-    model: PreTrainedModel  # on the CPU, in training precision fp32
-    tokenizer: PreTrainedTokenizerBase
+class Prepared(Pipeline):
+    """`model` is on the CPU, and in fp32."""
+
     # If it has a method `begin_epoch(epoch)`, the bridge calls it before it fetches an epoch's first batch,
     # also when it resumes an epoch. (Not `set_epoch`, which accelerate calls when it likes.)
     train: Examples
     evaluation: Examples
     # Examples with all their columns -> batch of tensors. A pure function of them: it draws from no
     # generator's state, so that a batch that is fetched early, or again after a kill, is the same one.
-    collate: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Any]]
-    schema: Schema
+    collate: Collate
     # Metrics of an evaluation by name without prefix ("f1"); None: the loss alone.
     metrics: Callable[[EvalPrediction], dict[str, float]] | None = None
     # Logits, labels -> the small part of the logits that `metrics` needs (memory!).
     reduce_logits: Callable[[Any, Any], Any] | None = None
-    # Metrics that need more than one pass, by generation; names without prefix. The model is in evaluation
-    # mode.
-    # Draws from no generator's state. Given the evaluation's loss.
-    more_metrics: Callable[[PreTrainedModel, float], dict[str, float]] | None = None
+    # Given this and the evaluation's loss: metrics that need more than one pass, by generation; names without
+    # prefix. The model is in evaluation mode. Draws from no generator's state.
+    more_metrics: Callable[[Pipeline, float], dict[str, float]] | None = None
     split: str = "validation"  # what `evaluation` is made from

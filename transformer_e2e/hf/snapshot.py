@@ -17,7 +17,7 @@ from transformer_e2e.hf.checkpoint import (
     documents_of,
     model_tensors,
 )
-from transformer_e2e.hf.prepared import Prepared
+from transformer_e2e.hf.pipeline import Pipeline
 from transformer_e2e.model.files import write_tensors
 
 _ABOUT = {"format": "pt"}  # what save_pretrained says of its weights, and older readers ask for
@@ -26,8 +26,8 @@ _ABOUT = {"format": "pt"}  # what save_pretrained says of its weights, and older
 class Snapshot:
     """Room for one copy, kept from save to save: fresh memory costs a page fault for every 4 KiB."""
 
-    def __init__(self, prepared: Prepared) -> None:
-        self._prepared = prepared
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
         self._weights = self._optimizer = TensorFile({})
         self._rng: dict[str, Tensor] = {}
         self._documents: dict[str, str] = {}
@@ -37,7 +37,7 @@ class Snapshot:
 
         `whole`: the weights, where the model has a share of them.
         """
-        weights = model_tensors(self._prepared.model, whole)
+        weights = model_tensors(self._pipeline.model, whole)
         self._weights = copied(weights, self._weights, _ABOUT)
         self._optimizer = copied(present.optimizer.tensors, self._optimizer)
         self._rng = present.generators.tensors
@@ -45,7 +45,7 @@ class Snapshot:
 
     def fill(self, directory: Path) -> dict[str, str]:
         """Write a checkpoint's files. Returns the SHA-256 of the large ones, by name. On any thread."""
-        describe_model(self._prepared, directory)
+        describe_model(self._pipeline, directory)
         write_tensors(self._rng, directory / RNG)
         for name, text in self._documents.items():
             (directory / name).write_text(text, encoding="utf-8")

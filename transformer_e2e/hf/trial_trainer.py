@@ -201,7 +201,7 @@ class TrialTrainer(ExactTrainer):
         if not math.isfinite(loss):
             raise Diverged
         if self.prepared.more_metrics:
-            more = self.world.broadcast(self.prepared.more_metrics(self.prepared.model, loss))
+            more = self.world.broadcast(self.prepared.more_metrics(self.prepared, loss))
             metrics.update({f"{EVALUATION}{name}": value for name, value in more.items()})
         return output
 

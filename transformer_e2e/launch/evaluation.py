@@ -45,7 +45,8 @@ class Evaluation:
 
 def evaluate_model(opened: HfModel, settings: EvaluationSettings, say: Callable[[str], None]) -> Evaluation:
     """Raises ConfigError or DataError: which data set, split or column is not there, and what is."""
-    schema = opened.schema
+    pipeline = opened.pipeline
+    schema = pipeline.schema
     given, problems = names_given(schema, settings.text_column_names, settings.label_column_name)
     if settings.data_file is not None and (problem := file_problem("data_file", settings.data_file)):
         problems.append(problem)
@@ -65,10 +66,11 @@ def evaluate_model(opened: HfModel, settings: EvaluationSettings, say: Callable[
     ConfigError.raise_if(problems, "these examples do not suit the model")
     rows = renamed(table, given)
     if data.task in RUNNING_TEXT:  # a limit counts their blocks, which only the task can make
-        schema = replace(schema, extra={**schema.extra, "max_eval_samples": data.max_eval_samples})
+        limited = replace(schema, extra={**schema.extra, "max_eval_samples": data.max_eval_samples})
+        pipeline = replace(pipeline, schema=limited)
     began = time.perf_counter()
     size = settings.batch_size or opened.settings.get("eval_batch_size") or BATCH_SIZE
-    metrics = task(schema.task).score(opened.model, opened.tokenizer, schema, rows, batch_size=size, say=say)
+    metrics = task(schema.task).score(pipeline, rows, batch_size=size, say=say)
     return Evaluation(
         run_id=opened.run_id,
         step=opened.step,

@@ -27,13 +27,12 @@ def write_predictions(
     An object holds the input's texts, its `id` if it has one, and what the task predicts. What `inputs` or
     the task raises comes after the batches before it.
     """
-    predict = task(opened.schema.task).predict
+    pipeline = opened.pipeline
+    predict = task(pipeline.schema.task).predict
     made, began = 0, time.perf_counter()
     for rows in inputs:
         try:
-            found = predict(
-                opened.model, opened.tokenizer, opened.schema, rows, batch_size=settings.batch_size, say=say
-            )
+            found = predict(pipeline, rows, batch_size=settings.batch_size)
         except UserError as error:
             if not made:
                 raise
@@ -41,7 +40,7 @@ def write_predictions(
                 f"inputs {made + 1} to {made + len(rows)}, counted from 1 there: {error}"
             ) from None
         for row, prediction in zip(rows, found, strict=True):
-            given = {name: row[name] for name in ("id", *opened.schema.text_fields) if name in row}
+            given = {name: row[name] for name in ("id", *pipeline.schema.text_fields) if name in row}
             out.write(_object(given, prediction) if settings.json else _line(given, prediction))
         out.flush()
         made += len(rows)

@@ -61,7 +61,7 @@ def infer(settings: InferenceSettings) -> int:
     with open_model(settings, HF_MODEL, say) as opened:
         for line in (opened.describe(), *opened.notes):
             say(line)
-        inputs = batches(settings, opened.schema, say)
+        inputs = batches(settings, opened.pipeline.schema, say)
         with reader_may_leave():
             write_predictions(inputs, opened, settings, sys.stdout, say)
     return 0

@@ -63,7 +63,7 @@ def open_questions(
     return Asked(tables.name, columns, train, held_out, tables.validation_split)
 
 
-def rows_of(schema: Schema, rows: Sequence[Row], *, answered: bool) -> list[Question]:
+def questions_of_rows(schema: Schema, rows: Sequence[Row], *, answered: bool) -> list[Question]:
     """The questions of `infer` (without answers) and `evaluate`. Raises DataError."""
     question, context = schema.text_fields
     columns = (question, context, schema.label_field or COLUMNS[2])

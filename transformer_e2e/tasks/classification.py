@@ -20,15 +20,18 @@ from transformer_e2e.data.tables import load_tables
 from transformer_e2e.errors import ConfigError, DataError, UserError
 from transformer_e2e.hf.arguments import Arguments
 from transformer_e2e.hf.models import build_model, model_problems
+from transformer_e2e.hf.pipeline import Pipeline
 from transformer_e2e.hf.prepared import Prepared
 from transformer_e2e.hf.tokenizers import build_tokenizer
 from transformer_e2e.metrics import classification as measures
 from transformer_e2e.tasks.labelled_texts import Examples, read_examples
+from transformer_e2e.tasks.padding import inputs_of
+from transformer_e2e.tasks.passes import batches, evaluating
 from transformer_e2e.tasks.registry import Row, Say
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import EvalPrediction, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import EvalPrediction, PreTrainedTokenizerBase
 
 METRIC = "eval/loss"  # what both kinds of labels have; --metric_for_best_model names another
 GOAL = "minimize"
@@ -49,17 +52,9 @@ def open_task(arguments: Arguments, say: Say) -> Callable[[], Prepared]:
     return lambda: _prepare(arguments, examples, say)
 
 
-def predict(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    schema: Schema,
-    rows: Sequence[Row],
-    *,
-    batch_size: int,
-    say: Say,
-) -> list[dict[str, Any]]:
+def predict(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int) -> list[dict[str, Any]]:
     """{"label", "confidence", "confidences"} a row, in [0, 1] and by name; of a regression {"value"}."""
-    logits = _logits(model, tokenizer, schema, rows, batch_size)
+    schema, logits = pipeline.schema, _logits(pipeline, rows, batch_size)
     if schema.problem == "regression":
         return [{"value": float(value)} for value in logits[:, 0]]
     likely = torch.from_numpy(logits).softmax(-1).numpy()
@@ -73,21 +68,13 @@ def predict(
     ]
 
 
-def score(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    schema: Schema,
-    rows: Sequence[Row],
-    *,
-    batch_size: int,
-    say: Say,
-) -> dict[str, float]:
+def score(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int, say: Say) -> dict[str, float]:
     """{"loss", "accuracy", "f1"}, or {"loss", "mse", "mae", "pearson", "r2"} of a regression.
 
     Examples without a label are left out, and their number is said. Raises DataError if none has one.
     """
-    labels = _labels_of(schema)
-    column = str(schema.label_field)
+    labels = _labels_of(pipeline.schema)
+    column = str(pipeline.schema.label_field)
     kept = [row for row in rows if not labels.is_missing(row.get(column))]
     if not kept:
         raise DataError(
@@ -97,7 +84,7 @@ def score(
     if len(kept) < len(rows):
         say(f"{len(rows) - len(kept):,} of {len(rows):,} examples have no label; they are left out")
     targets = np.array(labels.targets([row[column] for row in kept], f"column {column}"))
-    logits = _logits(model, tokenizer, schema, kept, batch_size)
+    logits = _logits(pipeline, kept, batch_size)
     if labels.problem == "regression":
         found = measures.regression(logits[:, 0], targets)
         return {"loss": found["mse"], **found}
@@ -198,25 +185,17 @@ def _labels_of(schema: Schema) -> Labels:
     return Labels(str(schema.problem), schema.labels, numbered=bool(schema.extra.get("numbered")))
 
 
-def _logits(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    schema: Schema,
-    rows: Sequence[Row],
-    batch_size: int,
-) -> NDArray[np.float32]:
+def _logits(pipeline: Pipeline, rows: Sequence[Row], batch_size: int) -> NDArray[np.float32]:
     """(rows, classes), or (rows, 1) of a regression. Raises DataError for rows without the schema's texts."""
-    collate = _collate(tokenizer)
+    model, schema, collate = pipeline.model, pipeline.schema, _collate(pipeline.tokenizer)
     found = [np.zeros((0, max(1, len(schema.labels))), dtype=np.float32)]
-    model.eval()
-    with torch.inference_mode():
-        for start in range(0, len(rows), batch_size):
-            part = [rows[index] for index in range(start, min(start + batch_size, len(rows)))]
+    with evaluating(model):
+        for chosen in batches(len(rows), batch_size):
+            part = [rows[index] for index in chosen]
             columns = {field: [_text(row, field, schema) for row in part] for field in schema.text_fields}
-            encoded = _encoded(columns, tokenizer=tokenizer, schema=schema)
+            encoded = _encoded(columns, tokenizer=pipeline.tokenizer, schema=schema)
             batch = collate([{name: encoded[name][place] for name in encoded} for place in range(len(part))])
-            output = model(**{name: values.to(model.device) for name, values in batch.items()})
-            found.append(output.logits.float().cpu().numpy())
+            found.append(model(**inputs_of(batch, model.device)).logits.float().cpu().numpy())
     return np.concatenate(found)
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from transformer_e2e.tasks.padding import pad
+from transformer_e2e.tasks.padding import inputs_of, pad
+from transformer_e2e.tasks.passes import batches, evaluating
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformer_e2e.hf.pipeline import Pipeline
 
 
 class _Certainty(LogitsProcessor):
@@ -30,12 +30,7 @@ class _Certainty(LogitsProcessor):
 
 
 def continue_prompts(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[Sequence[int]],
-    *,
-    longest: int,
-    batch_size: int,
+    pipeline: Pipeline, prompts: Sequence[Sequence[int]], *, longest: int, batch_size: int
 ) -> list[tuple[str, float]]:
     """(text, probability of all its tokens and its end) of each prompt, in their order.
 
@@ -44,25 +39,21 @@ def continue_prompts(
     """
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))  # the least padding
     found: dict[int, tuple[str, float]] = {}
-    with _evaluating(model):
-        for first in range(0, len(order), batch_size):
-            chosen = order[first : first + batch_size]
-            texts = _batch(model, tokenizer, [prompts[number] for number in chosen], longest)
+    with evaluating(pipeline.model):
+        for places in batches(len(order), batch_size):
+            chosen = [order[place] for place in places]
+            texts = _batch(pipeline, [prompts[number] for number in chosen], longest)
             found.update(zip(chosen, texts, strict=True))
     return [found[number] for number in range(len(prompts))]
 
 
-def _batch(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[Sequence[int]],
-    longest: int,
-) -> list[tuple[str, float]]:
+def _batch(pipeline: Pipeline, prompts: Sequence[Sequence[int]], longest: int) -> list[tuple[str, float]]:
+    model, tokenizer = pipeline.model, pipeline.tokenizer
     batch = pad([{"input_ids": ids} for ids in prompts], {"input_ids": tokenizer.pad_token_id}, left=True)
     certainty = _Certainty()
     generate: Any = model.generate  # PreTrainedModel does not say that it generates
     written = generate(
-        **{name: values.to(model.device) for name, values in batch.items()},
+        **inputs_of(batch, model.device),
         generation_config=GenerationConfig(
             max_new_tokens=longest,
             do_sample=False,
@@ -80,15 +71,3 @@ def _batch(
     chances = (logs * counted).sum(dim=1).exp().tolist()
     texts = tokenizer.batch_decode(written, skip_special_tokens=True)
     return [(text.strip(), chance) for text, chance in zip(texts, chances, strict=True)]
-
-
-@contextlib.contextmanager
-def _evaluating(model: PreTrainedModel) -> Iterator[None]:
-    """Without dropout and gradients."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(training)

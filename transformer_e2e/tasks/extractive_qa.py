@@ -5,28 +5,29 @@ Source: Devlin et al. 2019 (BERT), section 4.2; EM and F1 as SQuAD defines them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from transformer_e2e.data.questions import Question
 from transformer_e2e.data.schema import Schema
 from transformer_e2e.hf.arguments import Arguments
 from transformer_e2e.hf.models import build_model
-from transformer_e2e.hf.prepared import Prepared
+from transformer_e2e.hf.pipeline import Pipeline
+from transformer_e2e.hf.prepared import Collate, Prepared
 from transformer_e2e.hf.tokenizers import build_tokenizer
 from transformer_e2e.metrics import squad
-from transformer_e2e.tasks.asked import Asked, open_questions, rows_of, texts_of
+from transformer_e2e.tasks.asked import Asked, open_questions, questions_of_rows, texts_of
 from transformer_e2e.tasks.padding import inputs_of, pad
+from transformer_e2e.tasks.passes import batches, evaluating
 from transformer_e2e.tasks.registry import Row, Say
 from transformer_e2e.tasks.spans import Floats, Span, best_spans
 from transformer_e2e.tasks.windows import Windows, make_windows, stride_problems
 
 if TYPE_CHECKING:
-    from transformers import EvalPrediction, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import EvalPrediction, PreTrainedTokenizerBase
 
 METRIC = "eval/f1"
 GOAL = "maximize"
@@ -68,21 +69,14 @@ def _prepare(arguments: Arguments, asked: Asked, schema: Schema, say: Say) -> Pr
     )
 
 
-def predict(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    schema: Schema,
-    rows: Sequence[Row],
-    *,
-    batch_size: int,
-    say: Say,
-) -> list[dict[str, Any]]:
+def predict(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int) -> list[dict[str, Any]]:
     """{"question", "answer", "score", "start", "end"} a row: `score` is the probability of the span among all
     spans and "no answer", [start, end) are characters of the context. An empty answer: the context has none.
     """
-    questions = rows_of(schema, rows, answered=False)
-    windows = _windows(questions, tokenizer=tokenizer, schema=schema)
-    start, end, _ = _logits(model, tokenizer, windows, batch_size)
+    schema = pipeline.schema
+    questions = questions_of_rows(schema, rows, answered=False)
+    windows = _windows(questions, tokenizer=pipeline.tokenizer, schema=schema)
+    start, end, _ = _logits(pipeline, windows, batch_size)
     found = []
     for question, span in zip(questions, _spans(windows, schema, start, end), strict=True):
         first, last = windows.characters(span, question.context)
@@ -99,20 +93,12 @@ def predict(
     return found
 
 
-def score(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    schema: Schema,
-    rows: Sequence[Row],
-    *,
-    batch_size: int,
-    say: Say,
-) -> dict[str, float]:
+def score(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int, say: Say) -> dict[str, float]:
     """{"loss", "exact_match", "f1"}: the mean loss of the windows, and percent."""
-    questions = rows_of(schema, rows, answered=True)
-    windows = _windows(questions, tokenizer=tokenizer, schema=schema)
-    start, end, loss = _logits(model, tokenizer, windows, batch_size)
-    return {"loss": loss, **_judged(windows, questions, schema, start, end)}
+    questions = questions_of_rows(pipeline.schema, rows, answered=True)
+    windows = _windows(questions, tokenizer=pipeline.tokenizer, schema=pipeline.schema)
+    start, end, loss = _logits(pipeline, windows, batch_size)
+    return {"loss": loss, **_judged(windows, questions, pipeline.schema, start, end)}
 
 
 def _windows(
@@ -127,9 +113,7 @@ def _windows(
     )
 
 
-def _collate(
-    tokenizer: PreTrainedTokenizerBase, length: int | None
-) -> Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Any]]:
+def _collate(tokenizer: PreTrainedTokenizerBase, length: int | None) -> Collate:
     fills = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
     return partial(pad, fills=fills, length=length)
 
@@ -162,18 +146,14 @@ def _spans(windows: Windows, schema: Schema, start: Floats, end: Floats) -> list
     )
 
 
-def _logits(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, windows: Windows, batch_size: int
-) -> tuple[Floats, Floats, float]:
+def _logits(pipeline: Pipeline, windows: Windows, batch_size: int) -> tuple[Floats, Floats, float]:
     """(start scores, end scores, mean loss): scores are (windows, tokens of the longest one), 0 beyond."""
-    collate = _collate(tokenizer, None)
+    model, collate = pipeline.model, _collate(pipeline.tokenizer, None)
     count, tokens = len(windows.owners), max(map(len, windows.offsets))
     start, end = np.zeros((count, tokens)), np.zeros((count, tokens))
     losses = 0.0
-    model.eval()
-    with torch.inference_mode():
-        for first in range(0, count, batch_size):
-            rows = range(first, min(first + batch_size, count))
+    with evaluating(model):
+        for rows in batches(count, batch_size):
             batch = collate([windows.inputs[row] for row in rows])
             output = model(**inputs_of(batch, model.device))
             width = output.start_logits.shape[1]

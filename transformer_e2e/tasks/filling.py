@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from transformer_e2e.errors import DataError
 from transformer_e2e.tasks.language import wrapping
 from transformer_e2e.tasks.padding import inputs_of, pad
+from transformer_e2e.tasks.passes import batches, evaluating
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
+
+    from transformer_e2e.hf.pipeline import Pipeline
 
 SPELLINGS = ("[MASK]", "<mask>")  # of a mask, whichever the tokenizer has
 CANDIDATES = 5
@@ -29,41 +30,28 @@ class _Window:
     places: list[int] = field(default_factory=list)  # in `ids`
 
 
-def fill_masks(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[str],
-    *,
-    max_length: int,
-    batch_size: int,
-) -> list[dict[str, Any]]:
+def fill_masks(pipeline: Pipeline, texts: Sequence[str], *, batch_size: int) -> list[dict[str, Any]]:
     """For each text {"text", "filled", "masks"}; "masks" holds {"token", "score"} lists, likeliest first.
 
     A text too long for the model is seen through a window around each mask. Raises DataError for texts
     without a mask, naming them.
     """
-    spelled = [_spelled(text, str(tokenizer.mask_token)) for text in texts]
-    without = [number for number, text in enumerate(spelled, 1) if str(tokenizer.mask_token) not in text]
-    if without:
+    mask = str(pipeline.tokenizer.mask_token)
+    spelled = [_spelled(text, mask) for text in texts]
+    if without := [number for number, text in enumerate(spelled, 1) if mask not in text]:
         raise DataError(
             f"there is nothing to fill in text {', '.join(map(str, without[:5]))}: write "
-            f"{tokenizer.mask_token} where a word is to be found"
+            f"{mask} where a word is to be found"
         )
-    windows = [
-        window
-        for number, text in enumerate(spelled)
-        for window in _windows(number, text, tokenizer, max_length)
-    ]
+    windows = [window for number, text in enumerate(spelled) for window in _windows(number, text, pipeline)]
     masks: list[list[list[dict[str, Any]]]] = [[] for _ in texts]
-    training = model.training
-    model.eval()
-    for first in range(0, len(windows), batch_size):
-        batch = windows[first : first + batch_size]
-        for window, found in zip(batch, _candidates(model, tokenizer, batch), strict=True):
-            masks[window.text] += found
-    model.train(training)
+    with evaluating(pipeline.model):
+        for chosen in batches(len(windows), batch_size):
+            batch = [windows[number] for number in chosen]
+            for window, found in zip(batch, _candidates(pipeline, batch), strict=True):
+                masks[window.text] += found
     return [
-        {"text": text, "filled": _filled(text_with_masks, str(tokenizer.mask_token), found), "masks": found}
+        {"text": text, "filled": _filled(text_with_masks, mask, found), "masks": found}
         for text, text_with_masks, found in zip(texts, spelled, masks, strict=True)
     ]
 
@@ -74,10 +62,11 @@ def _spelled(text: str, mask: str) -> str:
     return text
 
 
-def _windows(number: int, text: str, tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[_Window]:
+def _windows(number: int, text: str, pipeline: Pipeline) -> list[_Window]:
     """One window if the text fits; else one for each mask, which stands in its middle where it can."""
+    tokenizer = pipeline.tokenizer
     before, after = wrapping(tokenizer)
-    room = max_length - len(before) - len(after)
+    room = pipeline.schema.max_length - len(before) - len(after)
     ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     places = [place for place, token in enumerate(ids) if token == tokenizer.mask_token_id]
     if len(ids) <= room:
@@ -90,13 +79,11 @@ def _windows(number: int, text: str, tokenizer: PreTrainedTokenizerBase, max_len
     return windows
 
 
-def _candidates(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, windows: Sequence[_Window]
-) -> list[list[list[dict[str, Any]]]]:
+def _candidates(pipeline: Pipeline, windows: Sequence[_Window]) -> list[list[list[dict[str, Any]]]]:
     """For each window, for each of its masks, the likeliest tokens; none of them is a special one."""
+    model, tokenizer = pipeline.model, pipeline.tokenizer
     batch = pad([{"input_ids": window.ids} for window in windows], {"input_ids": tokenizer.pad_token_id})
-    with torch.inference_mode():
-        logits = model(**inputs_of(batch, model.device)).logits
+    logits = model(**inputs_of(batch, model.device)).logits
     found = []
     for row, window in zip(logits, windows, strict=True):
         chances = row[window.places].float().softmax(dim=-1)

@@ -10,18 +10,19 @@ from transformer_e2e.data.questions import Question
 from transformer_e2e.data.schema import Schema
 from transformer_e2e.hf.arguments import Arguments
 from transformer_e2e.hf.models import build_model
-from transformer_e2e.hf.prepared import Prepared
+from transformer_e2e.hf.pipeline import Pipeline
+from transformer_e2e.hf.prepared import Collate, Prepared
 from transformer_e2e.hf.tokenizers import build_tokenizer
 from transformer_e2e.metrics import squad
-from transformer_e2e.tasks.asked import Asked, open_questions, rows_of, texts_of
+from transformer_e2e.tasks.asked import Asked, open_questions, questions_of_rows, texts_of
 from transformer_e2e.tasks.continuation import continue_prompts
-from transformer_e2e.tasks.mean_loss import mean_loss
 from transformer_e2e.tasks.padding import pad
+from transformer_e2e.tasks.passes import mean_loss
 from transformer_e2e.tasks.prompts import IGNORED, PromptShape, end_of_text, make_prompts, prompt_ids
 from transformer_e2e.tasks.registry import Row, Say
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 METRIC = "eval/loss"
 GOAL = "minimize"
@@ -41,78 +42,55 @@ def _prepare(arguments: Arguments, asked: Asked, schema: Schema, say: Say) -> Pr
     end_of_text(tokenizer)
     workers = arguments.data.preprocessing_num_workers
     encode = partial(make_prompts, tokenizer=tokenizer, shape=_shape(schema), workers=workers)
-    fills = {"input_ids": tokenizer.pad_token_id, "labels": IGNORED}
     batch_size = int(arguments.training.per_device_eval_batch_size)
-
-    def by_generation(model: PreTrainedModel, loss: float) -> dict[str, float]:
-        answers = _answers(model, tokenizer, schema, asked.held_out, batch_size)
-        return squad.score([text for text, _ in answers], [question.answers for question in asked.held_out])
-
     return Prepared(
         model=build_model(arguments, KIND, tokenizer),
         tokenizer=tokenizer,
         train=encode(asked.train),
         evaluation=encode(asked.held_out),
-        collate=partial(
-            pad, fills=fills, length=schema.max_length if arguments.data.pad_to_max_length else None
-        ),
+        collate=_collate(tokenizer, schema.max_length if arguments.data.pad_to_max_length else None),
         schema=schema,
-        more_metrics=by_generation,
+        more_metrics=lambda pipeline, _: _judged(pipeline, asked.held_out, batch_size),
         split=asked.split,
     )
 
 
-def predict(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    schema: Schema,
-    rows: Sequence[Row],
-    *,
-    batch_size: int,
-    say: Say,
-) -> list[dict[str, Any]]:
+def predict(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int) -> list[dict[str, Any]]:
     """{"question", "answer", "score"} a row; `score` is the probability of the answer and its end."""
-    questions = rows_of(schema, rows, answered=False)
-    answers = _answers(model, tokenizer, schema, questions, batch_size)
+    questions = questions_of_rows(pipeline.schema, rows, answered=False)
+    answers = _answers(pipeline, questions, batch_size)
     return [
         {"question": question.question, "answer": text, "score": round(chance, 4)}
         for question, (text, chance) in zip(questions, answers, strict=True)
     ]
 
 
-def score(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    schema: Schema,
-    rows: Sequence[Row],
-    *,
-    batch_size: int,
-    say: Say,
-) -> dict[str, float]:
+def score(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int, say: Say) -> dict[str, float]:
     """{"loss", "exact_match", "f1"}: the loss as evaluations of training take it - of the answers' tokens of
     a batch, then of the examples - and percent.
     """
-    questions = rows_of(schema, rows, answered=True)
-    examples = make_prompts(questions, tokenizer, _shape(schema))
-    fills = {"input_ids": tokenizer.pad_token_id, "labels": IGNORED}
-    loss = mean_loss(model, examples, partial(pad, fills=fills), batch_size)
-    answers = _answers(model, tokenizer, schema, questions, batch_size)
-    golds = [question.answers for question in questions]
-    return {"loss": loss, **squad.score([text for text, _ in answers], golds)}
+    questions = questions_of_rows(pipeline.schema, rows, answered=True)
+    examples = make_prompts(questions, pipeline.tokenizer, _shape(pipeline.schema))
+    loss = mean_loss(pipeline.model, examples, _collate(pipeline.tokenizer, None), batch_size)
+    return {"loss": loss, **_judged(pipeline, questions, batch_size)}
+
+
+def _collate(tokenizer: PreTrainedTokenizerBase, length: int | None) -> Collate:
+    return partial(pad, fills={"input_ids": tokenizer.pad_token_id, "labels": IGNORED}, length=length)
 
 
 def _shape(schema: Schema) -> PromptShape:
     return PromptShape(schema.max_length, schema.extra["max_answer_length"])
 
 
-def _answers(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    schema: Schema,
-    questions: Sequence[Question],
-    batch_size: int,
-) -> list[tuple[str, float]]:
+def _judged(pipeline: Pipeline, questions: Sequence[Question], batch_size: int) -> dict[str, float]:
+    """{"exact_match", "f1"} of what the model writes."""
+    answers = _answers(pipeline, questions, batch_size)
+    return squad.score([text for text, _ in answers], [question.answers for question in questions])
+
+
+def _answers(pipeline: Pipeline, questions: Sequence[Question], batch_size: int) -> list[tuple[str, float]]:
     """(answer, probability) of each question."""
-    shape = _shape(schema)
-    prompts = [prompt_ids(question, tokenizer, shape) for question in questions]
-    return continue_prompts(model, tokenizer, prompts, longest=shape.max_answer + 1, batch_size=batch_size)
+    shape = _shape(pipeline.schema)
+    prompts = [prompt_ids(question, pipeline.tokenizer, shape) for question in questions]
+    return continue_prompts(pipeline, prompts, longest=shape.max_answer + 1, batch_size=batch_size)

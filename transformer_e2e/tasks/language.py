@@ -1,4 +1,4 @@
-"""What masked and causal language modelling share: running text as blocks of tokens, and their loss."""
+"""What masked and causal language modelling share: running text as blocks of tokens, and their scores."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from transformer_e2e.data.snapshots import fingerprint
 from transformer_e2e.data.tables import load_tables
 from transformer_e2e.errors import ConfigError, DataError, UserError
 from transformer_e2e.hf.arguments import Arguments
-from transformer_e2e.hf.models import KIND_OF_TASK, model_problems
+from transformer_e2e.hf.models import KIND_OF_TASK, build_model, model_problems
+from transformer_e2e.hf.pipeline import Pipeline
+from transformer_e2e.hf.prepared import Collate, Examples, Prepared
 from transformer_e2e.hf.tokenizers import build_tokenizer
 from transformer_e2e.metrics.language import perplexity
+from transformer_e2e.tasks.passes import mean_loss
 from transformer_e2e.tasks.registry import Row, Say
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 VERSION = "running-text-1"  # of the making of token streams; another one makes every stream anew
 LONGEST_TOKEN = 40  # characters; no tokenizer makes longer ones on average
@@ -46,8 +49,51 @@ class Prose:
     validation: Blocks
 
 
-def open_texts(arguments: Arguments, say: Say) -> tuple[Texts, Callable[[], Prose]]:
-    """The documents, and what tokenises them. Raises UserErrors, all at once.
+Sides = tuple[Examples, Examples]  # of training and of validation
+
+
+def open_language(
+    arguments: Arguments, collate: Collate, sides: Callable[[Prose], Sides], say: Say, **extra: Any
+) -> Callable[[], Prepared]:
+    """See registry.Task. `sides`: what the model sees of the blocks; `extra`: the schema's.
+
+    Raises UserErrors, all at once.
+    """
+    texts, prose = _open_texts(arguments, say)
+
+    def prepare() -> Prepared:
+        found = prose()
+        train, evaluation = sides(found)
+        return Prepared(
+            model=build_model(arguments, KIND_OF_TASK[arguments.task], found.tokenizer),
+            tokenizer=found.tokenizer,
+            schema=Schema(
+                task=arguments.task,
+                data_name=texts.name,
+                max_length=arguments.data.block_size,
+                text_fields=(texts.column,),
+                extra=extra,
+            ),
+            train=train,
+            evaluation=evaluation,
+            collate=collate,
+            more_metrics=lambda _, loss: {"perplexity": perplexity(loss)},
+            split=texts.split,
+        )
+
+    return prepare
+
+
+def score_blocks(
+    pipeline: Pipeline, examples: Examples, collate: Collate, batch_size: int
+) -> dict[str, float]:
+    """{"loss", "perplexity"}"""
+    loss = mean_loss(pipeline.model, examples, collate, batch_size)
+    return {"loss": loss, "perplexity": perplexity(loss)}
+
+
+def _open_texts(arguments: Arguments, say: Say) -> tuple[Texts, Callable[[], Prose]]:
+    """The documents, and what tokenises them.
 
     Text so short that it may not fill a block is tokenised here, so that this is found out before anything
     is begun.
@@ -73,22 +119,11 @@ def open_texts(arguments: Arguments, say: Say) -> tuple[Texts, Callable[[], Pros
     return texts, prose
 
 
-def schema_of(arguments: Arguments, texts: Texts, **extra: Any) -> Schema:
-    return Schema(
-        task=arguments.task,
-        data_name=texts.name,
-        max_length=arguments.data.block_size,
-        text_fields=(texts.column,),
-        extra=extra,
-    )
-
-
-def blocks_of_rows(
-    tokenizer: PreTrainedTokenizerBase, schema: Schema, rows: Sequence[Row], *, wrapped: bool
-) -> Blocks:
+def blocks_of_rows(pipeline: Pipeline, rows: Sequence[Row]) -> Blocks:
     """Blocks of the rows' texts, made as those of training, at most as many as the schema's
     `max_eval_samples` says if it does. Raises DataError if they do not fill one."""
-    texts = documents(text_of(row, schema, number) for number, row in enumerate(rows, 1))
+    tokenizer, schema, wrapped = pipeline.tokenizer, pipeline.schema, _is_wrapped(pipeline.schema.task)
+    texts = documents(texts_of_rows(schema, rows))
     encode, end = partial(_encode, tokenizer), _end(tokenizer, wrapped)
     tokens = [token for text in texts for token in (*encode([text])[0], *(() if end is None else (end,)))]
     before, after = wrapping(tokenizer) if wrapped else ((), ())
@@ -101,13 +136,15 @@ def blocks_of_rows(
     return blocks
 
 
-def text_of(row: Row, schema: Schema, number: int) -> str:
-    """The row's text. Raises DataError: `number` (from 1) says which row has none."""
-    column = schema.text_fields[0]
-    text = row.get(column, row.get("text"))
-    if not isinstance(text, str):
-        raise DataError(f"example {number} has no text in {column}; it has {', '.join(map(str, row))}")
-    return text
+def texts_of_rows(schema: Schema, rows: Sequence[Row]) -> list[str]:
+    """The text of each row. Raises DataError, which says which row has none, counted from 1."""
+    column, texts = schema.text_fields[0], []
+    for number, row in enumerate(rows, 1):
+        text = row.get(column, row.get("text"))
+        if not isinstance(text, str):
+            raise DataError(f"example {number} has no text in {column}; it has {', '.join(map(str, row))}")
+        texts.append(text)
+    return texts
 
 
 def wrapping(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -118,11 +155,6 @@ def wrapping(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[int, ...], tuple
         return (), ()
     place = whole.index(inside[0])
     return tuple(whole[:place]), tuple(whole[place + len(inside) :])
-
-
-def with_perplexity(model: PreTrainedModel, loss: float) -> dict[str, float]:
-    """For `Prepared.more_metrics`: exp of the evaluation's loss."""
-    return {"perplexity": perplexity(loss)}
 
 
 def _texts(arguments: Arguments, say: Say) -> Texts:
@@ -137,7 +169,7 @@ def _texts(arguments: Arguments, say: Say) -> Texts:
 
 
 def _prose(arguments: Arguments, texts: Texts, say: Say) -> Prose:
-    data, wrapped = arguments.data, arguments.task == "mlm"
+    data, wrapped = arguments.data, _is_wrapped(arguments.task)
     tokenizer = build_tokenizer(arguments, lambda: iter(texts.train), say)
     if wrapped and tokenizer.mask_token_id is None:
         raise ConfigError("mlm needs a tokenizer with a mask token; BERT's and RoBERTa's have one")
@@ -160,7 +192,7 @@ def _prose(arguments: Arguments, texts: Texts, say: Say) -> Prose:
 
 
 def _stream(arguments: Arguments, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Any:
-    end = _end(tokenizer, arguments.task == "mlm")
+    end = _end(tokenizer, _is_wrapped(arguments.task))
     key = fingerprint([VERSION, str(end), _identity(tokenizer), *texts])
     return token_stream(
         texts,
@@ -170,6 +202,11 @@ def _stream(arguments: Arguments, tokenizer: PreTrainedTokenizerBase, texts: Seq
         vocab_size=len(tokenizer),
         workers=arguments.data.preprocessing_num_workers,
     )
+
+
+def _is_wrapped(task: str) -> bool:
+    """Whether a block stands between the tokens that an encoder has around each text."""
+    return task == "mlm"
 
 
 def _end(tokenizer: PreTrainedTokenizerBase, wrapped: bool) -> int | None:

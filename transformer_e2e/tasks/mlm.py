@@ -12,29 +12,25 @@ import torch
 from transformer_e2e.data.masking import Masking
 from transformer_e2e.data.permutation import mixed
 from transformer_e2e.data.running_text import Blocks
-from transformer_e2e.data.schema import Schema
 from transformer_e2e.hf.arguments import Arguments
-from transformer_e2e.hf.models import build_model
+from transformer_e2e.hf.pipeline import Pipeline
 from transformer_e2e.hf.prepared import Prepared
 from transformer_e2e.tasks.filling import fill_masks
 from transformer_e2e.tasks.language import (
     Prose,
-    Texts,
+    Sides,
     blocks_of_rows,
-    open_texts,
-    schema_of,
-    text_of,
-    with_perplexity,
+    open_language,
+    score_blocks,
+    texts_of_rows,
 )
-from transformer_e2e.tasks.mean_loss import mean_loss
 from transformer_e2e.tasks.registry import Row, Say
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 METRIC = "eval/loss"
 GOAL = "minimize"
-KIND = "masked"
 TRAINING, EVALUATION = 1, 2  # keep the masks of the two apart
 
 
@@ -74,56 +70,28 @@ def collate(examples: Sequence[Mapping[str, np.ndarray]]) -> dict[str, torch.Ten
 
 def open_task(arguments: Arguments, say: Say) -> Callable[[], Prepared]:
     """See registry.Task."""
-    texts, prose = open_texts(arguments, say)
-    return lambda: _prepare(arguments, texts, prose())
-
-
-def _prepare(arguments: Arguments, texts: Texts, prose: Prose) -> Prepared:
     probability = arguments.data.mlm_probability
-    masked = partial(MaskedBlocks, masking=_masking(prose.tokenizer, probability))
-    return Prepared(
-        model=build_model(arguments, KIND, prose.tokenizer),
-        tokenizer=prose.tokenizer,
-        train=masked(prose.train, seed=arguments.seed),
-        evaluation=masked(prose.validation, seed=None),
-        collate=collate,
-        schema=schema_of(arguments, texts, mlm_probability=probability),
-        more_metrics=with_perplexity,
-        split=texts.split,
-    )
+
+    def sides(prose: Prose) -> Sides:
+        masked = partial(MaskedBlocks, masking=_masking(prose.tokenizer, probability))
+        return masked(prose.train, seed=arguments.seed), masked(prose.validation, seed=None)
+
+    return open_language(arguments, collate, sides, say, mlm_probability=probability)
 
 
-def predict(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    schema: Schema,
-    rows: Sequence[Row],
-    *,
-    batch_size: int,
-    say: Say,
-) -> list[dict[str, Any]]:
+def predict(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int) -> list[dict[str, Any]]:
     """{"text", "filled", "masks"} a row: the text, its masks filled with the likeliest tokens, and for each
     mask the five likeliest ones as {"token", "score"}; a score is a probability. Raises DataError for a text
     without a mask.
     """
-    texts = [text_of(row, schema, number) for number, row in enumerate(rows, 1)]
-    return fill_masks(model, tokenizer, texts, max_length=schema.max_length, batch_size=batch_size)
+    return fill_masks(pipeline, texts_of_rows(pipeline.schema, rows), batch_size=batch_size)
 
 
-def score(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    schema: Schema,
-    rows: Sequence[Row],
-    *,
-    batch_size: int,
-    say: Say,
-) -> dict[str, float]:
+def score(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int, say: Say) -> dict[str, float]:
     """{"loss", "perplexity"} of the masked tokens of the rows' text, in blocks as in training."""
-    blocks = blocks_of_rows(tokenizer, schema, rows, wrapped=True)
-    masking = _masking(tokenizer, schema.extra["mlm_probability"])
-    loss = mean_loss(model, MaskedBlocks(blocks, masking, None), collate, batch_size)
-    return {"loss": loss, **with_perplexity(model, loss)}
+    masking = _masking(pipeline.tokenizer, pipeline.schema.extra["mlm_probability"])
+    blocks = MaskedBlocks(blocks_of_rows(pipeline, rows), masking, None)
+    return score_blocks(pipeline, blocks, collate, batch_size)
 
 
 def _masking(tokenizer: PreTrainedTokenizerBase, probability: float) -> Masking:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
-from transformer_e2e.data.schema import Schema
 from transformer_e2e.hf.arguments import Arguments
+from transformer_e2e.hf.pipeline import Pipeline
 from transformer_e2e.hf.prepared import Prepared
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Say = Callable[[str], None]
 Row = Mapping[str, Any]  # one example as it stands in the data set
@@ -28,28 +25,12 @@ class Task(Protocol):
         """
         ...
 
-    def predict(
-        self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        schema: Schema,
-        rows: Sequence[Row],
-        *,
-        batch_size: int,
-        say: Say,
-    ) -> list[dict[str, Any]]:
+    def predict(self, pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int) -> list[dict[str, Any]]:
         """One JSON object a row, in their order: label and confidences, an answer, filled masks, a text."""
         ...
 
     def score(
-        self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        schema: Schema,
-        rows: Sequence[Row],
-        *,
-        batch_size: int,
-        say: Say,
+        self, pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int, say: Say
     ) -> dict[str, float]:
         """Metrics over rows with their truth, by the names of training without `eval/`."""
         ...

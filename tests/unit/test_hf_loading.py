@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.hf_trial import SCHEMAS, save_model, schema_of
 from transformer_e2e.errors import CheckpointError
-from transformer_e2e.hf.saved import load_saved
+from transformer_e2e.hf.loading import load_pipeline
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,7 +33,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("case", SCHEMAS)
 def test_each_tasks_model_comes_back_with_all_its_weights(tmp_path: Path, case: str) -> None:
     save_model(tmp_path, case)
-    model, tokenizer = load_saved(tmp_path, schema_of(case).task, "cpu")
+    found = load_pipeline(tmp_path, "cpu")
+    model, tokenizer = found.model, found.tokenizer
+    assert found.schema == schema_of(case)
     written = load_file(tmp_path / "model.safetensors")
     state = model.state_dict()
     assert written and all(torch.equal(state[name], tensor) for name, tensor in written.items())
@@ -49,7 +51,7 @@ def test_a_file_that_is_missing_is_told(saved: Path, tmp_path: Path, missing: st
         path.unlink()
     what = "holds no tokenizer" if missing == "tokenizer*" else "cannot be loaded as a model of task"
     with pytest.raises(CheckpointError, match=f"copy {what}"):
-        load_saved(copy, "classification", "cpu")
+        load_pipeline(copy, "cpu")
 
 
 def test_weights_are_never_drawn_at_random(saved: Path, tmp_path: Path) -> None:
@@ -58,7 +60,7 @@ def test_weights_are_never_drawn_at_random(saved: Path, tmp_path: Path) -> None:
     del tensors["classifier.weight"]
     save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match=r"lacks weights .* needs: classifier\.weight"):
-        load_saved(copy, "classification", "cpu")
+        load_pipeline(copy, "cpu")
 
 
 def test_no_code_of_the_folder_is_run_and_no_pickle_is_read(saved: Path, tmp_path: Path) -> None:
@@ -68,9 +70,9 @@ def test_no_code_of_the_folder_is_run_and_no_pickle_is_read(saved: Path, tmp_pat
     (copy / "config.json").write_text(json.dumps({**config, "model_type": "own", "auto_map": own}))
     (copy / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     with pytest.raises(CheckpointError):
-        load_saved(copy, "classification", "cpu")
+        load_pipeline(copy, "cpu")
     assert not (tmp_path / "ran").exists()
     (copy / "config.json").write_text(json.dumps(config))
     (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match="safetensors"):
-        load_saved(copy, "classification", "cpu")
+        load_pipeline(copy, "cpu")
