@@ -24,9 +24,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file, Python sees only scripts/
 
+from transformer_e2e.config.wording import several
 from transformer_e2e.errors import (
     CheckpointError,
     ConfigError,
@@ -60,12 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--checkpoint_dir",
-        type=Path,
-        default=Path("model_checkpoints"),
-        help="folder of trials [%(default)s]",
-    )
+    _add_folder(parser, default=Path("model_checkpoints"), help="folder of trials [%(default)s]")
     commands = parser.add_subparsers(required=True, metavar="list | status | clear")
 
     command = commands.add_parser("list", help="one line a trial that is done, the best first")
@@ -93,7 +90,13 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--yes", action="store_true", help="do not ask")
     command.add_argument("--dry_run", action="store_true", help="show what would go, and end")
     command.set_defaults(run=run_clear)
+    for command in commands.choices.values():  # people write it there, too
+        _add_folder(command, default=argparse.SUPPRESS, help="folder of trials [model_checkpoints]")
     return parser
+
+
+def _add_folder(parser: argparse.ArgumentParser, **facts: Any) -> None:
+    parser.add_argument("--checkpoint_dir", type=Path, metavar="FOLDER", **facts)
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -236,7 +239,7 @@ def _show(root: Path, run_ids: Sequence[str]) -> int:
 
 
 def _trials(count: int) -> str:
-    return "1 trial" if count == 1 else f"{count or 'no'} trials"
+    return several(count, "trial") if count else "no trials"
 
 
 def _confirmed(count: int) -> bool:

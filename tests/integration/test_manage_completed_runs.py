@@ -207,7 +207,25 @@ def test_the_table_fits_the_terminal(tmp_path: Path, columns: int) -> None:
     assert max(len(line) for line in lines) <= columns
     assert lines[1].startswith("*") and "early_stopped" in lines[1]  # pruned and diverged ones are not best
     for line in lines[1:5]:  # what is shown of a run ID is enough to name it
-        assert "trial " in manage(root, "status", line.lstrip("* ").split()[0])
+        shown = manage(
+            root, "status", line.lstrip("* ").split()[0], env={**offline(tmp_path), "COLUMNS": str(columns)}
+        )
+        assert "trial " in shown and "next start        would " in shown
+        assert [text for text in shown.splitlines() if len(text) > columns and " " in text[18:]] == []
+
+
+def test_the_folder_may_be_named_behind_the_command(tmp_path: Path) -> None:
+    completion.write(tmp_path, done("toy-1"))
+    command = [
+        sys.executable,
+        "scripts/manage_completed_runs.py",
+        "status",
+        "toy",
+        "--checkpoint_dir",
+        tmp_path,
+    ]
+    answer = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert answer.returncode == 0 and "toy-1" in answer.stdout, answer.stderr
 
 
 def test_generating_without_a_model_says_what_to_do(tmp_path: Path) -> None:

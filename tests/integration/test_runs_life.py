@@ -114,9 +114,10 @@ def test_a_trial_resumed_as_another_wandb_run_sends_all_its_rows_to_it(trials: T
 
 def test_a_diverged_trial_counts_as_done_with_a_finite_worst_metric(trials: Trials) -> None:
     toy = trials.toy(seed=31, diverges=True)
-    trials.run(toy, code=0)
+    said = trials.run(toy, code=0).out
+    assert "warning: diverged after step 3: " in said and "--learning_rate" in said
     record, run = trials.record(toy), trials.wandb_run(toy)
-    assert record is not None and record.outcome == "diverged"
+    assert record is not None and record.outcome == "diverged" and record.best_metric is None
     assert run.summary["diverged"] is True and run.summary["eval/loss"] == 1e9
     assert trials.history(run.name)[-1]["eval/loss"] == 1e9
     assert "Run was previously completed" in trials.run(toy, code=0).out

@@ -33,21 +33,21 @@ class TrainingProgress:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
-        self._began: tuple[float, int] | None = None  # (seconds, step) of the first call
+        self._began: tuple[float, int] | None = None  # (seconds, step) of the first call, a step's end
         self._last_line = -math.inf
         self._bar: Any = None
         self._task: Any = None
 
     def __call__(self, now: Progress) -> None:
         if self._began is None:
-            self._began = (time.monotonic(), now.step - 1)
+            self._began = (time.monotonic(), now.step)
             if sys.stdout.isatty():
                 self._open_bar(now)
         if self._bar is not None:
             self._bar.update(self._task, completed=now.step, text=describe(now), left=self._left(now))
         elif now.step == now.max_steps or self._line_is_due():
             self._last_line = time.monotonic()
-            self._say(f"step {now.step}/{now.max_steps}  {describe(now)}  {self._left(now)}")
+            self._say(f"step {now.step}/{now.max_steps}  {describe(now)}  {self._left(now)}".rstrip())
 
     def _line_is_due(self) -> bool:
         assert self._began is not None
@@ -69,8 +69,11 @@ class TrainingProgress:
         self._bar.start()
 
     def _left(self, now: Progress) -> str:
+        """At the pace since the first step ended, which itself compiles and warms up; empty until then."""
         assert self._began is not None
         seconds, first = time.monotonic() - self._began[0], self._began[1]
+        if now.step == first:
+            return "" if now.step < now.max_steps else "0:00 left"
         remaining = seconds / (now.step - first) * (now.max_steps - now.step)
         hours, minutes = divmod(int(remaining // 60), 60)
         shown = f"{hours}:{minutes:02d}" if hours else f"{minutes}"

@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transformer_e2e.config.wording import several
 from transformer_e2e.errors import DataError
 from transformer_e2e.launch.open_model import FROM_SCRATCH, Found, Kind
 
@@ -27,7 +28,7 @@ class DecoderModel(Found):
     def shape(self) -> str:
         shape = self.model.shape
         return (
-            f"{shape.num_layers} layers, width {shape.model_dim}, context {shape.context_window}; "
+            f"{several(shape.num_layers, 'layer')}, width {shape.model_dim}, context {shape.context_window}; "
             f"hyperparameters: {self.hyperparameters}"
         )
 

@@ -92,7 +92,7 @@ def run_sweep(order: SweepOrder) -> int:
     spec = load_spec(order.spec, override=order.override, called=order.spec_name) if order.spec else None
     with Interrupts() as interrupts, connected(order.root) as server:
         if server:
-            say(f"no W&B is configured: using the embedded server at {server.url}, data in {order.root}/")
+            say(server.introduction)
         else:
             Connection.configured().viewer(seconds=15.0)  # `wandb` itself tries a wrong address for minutes
         sweep = _create(order, spec, say) if spec is not None else _existing(order, say)

@@ -41,6 +41,14 @@ class EmbeddedServer:
     process: subprocess.Popen[bytes] | None = None  # None: somebody else started it
     restarts: int = 0
 
+    @property
+    def introduction(self) -> str:
+        """Said by whoever uses it because no other W&B is configured."""
+        return (
+            f"no W&B is configured: using the embedded server at {self.url}, data in {self.root}/; to open "
+            f"its pages later: python -m transformer_e2e.server --root {self.root}"
+        )
+
     def exports(self) -> dict[str, str]:
         """What a W&B client needs to find this server, and to keep its own files below its root."""
         return {

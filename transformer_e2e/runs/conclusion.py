@@ -16,7 +16,7 @@ from transformer_e2e.runs.durable import DiskFull
 from transformer_e2e.runs.journal import read_journal
 from transformer_e2e.runs.live_trial import LiveTrial
 from transformer_e2e.runs.outcome import ExitCode, Outcome
-from transformer_e2e.runs.spec import Result, TrialSpec
+from transformer_e2e.runs.spec import DIVERGED_METRIC, Result, TrialSpec
 from transformer_e2e.runs.stop import Reason, StopNow, StopRequest
 from transformer_e2e.runs.tracker import Session
 from transformer_e2e.runs.tracker_queries import BEST_PREFIX, DATA_PREFIX, Intent
@@ -75,7 +75,13 @@ class Conclusion:
         if ending is Ending.DIVERGED:
             # A finite number: charts leave a NaN out, and a search would take the trial for one without news.
             metrics[self._spec.metric_name] = self._spec.worst_metric
-            trial.log({self._spec.metric_name: self._spec.worst_metric}, step=result.steps or trial.last_step)
+            step = result.steps or trial.last_step
+            trial.log({self._spec.metric_name: self._spec.worst_metric}, step=step)
+            self._say(
+                f"warning: diverged after step {step}: a loss or a gradient is not a finite number, and W&B "
+                f"has {self._spec.metric_name} {self._spec.worst_metric:g}. What helps: a lower "
+                f"--learning_rate, more --warmup_steps, a --max_grad_norm of 1"
+            )
         record = self._record(ending, replace(result, metrics=metrics), trial, seconds)
         self._summarise(record)
         return self._published(record)
@@ -170,7 +176,7 @@ class Conclusion:
                 metrics=_finite(result.metrics),
                 metric_name=spec.metric_name,
                 goal=spec.goal,
-                best_metric=best if best is not None and math.isfinite(best) else None,
+                best_metric=None if best is None or not _measured(best) else best,
                 steps=trial.last_step if result.steps is None else result.steps,
                 seconds=round(seconds + total_seconds(spec.directory), 3),
                 counted=dict(spec.counted),
@@ -196,6 +202,11 @@ class Conclusion:
         rows = [row["metrics"] for row in read_journal(self._spec.directory)] or [record.metrics]
         for number, metrics in enumerate(rows):
             self._session.send(number, metrics)
+
+
+def _measured(value: float) -> bool:
+    """Not for what stands in a diverged trial's charts in place of a number."""
+    return math.isfinite(value) and abs(value) < DIVERGED_METRIC
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

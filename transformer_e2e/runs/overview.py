@@ -99,8 +99,8 @@ class TrialStatus:
             return "train anew from step 0, because it was pruned"
         pending = {Status.TRAINED: "upload its model, prove the copy, clean up", Status.UPLOADED: "clean up"}
         if record.kept_local:
-            pending[Status.UPLOADED] = "nothing, unless given without --keep_local: then clean up"
-        todo = pending.get(record.status, "nothing, because it is done")
+            pending[Status.UPLOADED] = "do nothing, unless given without --keep_local: then clean up"
+        todo = pending.get(record.status, "do nothing, because it is done")
         return f"{todo}; --force trains it again from step 0"
 
     def as_json(self) -> dict[str, Any]:

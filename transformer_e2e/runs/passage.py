@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from enum import Enum, auto
 
+from transformer_e2e.config.wording import several
 from transformer_e2e.errors import UserError
 from transformer_e2e.runs import background, completion
 from transformer_e2e.runs.artifacts import needs_publishing
@@ -153,7 +154,7 @@ class Passage:
         how_to = self._spec.rerun_command or "give the same command with --force"
         return [
             f"Run was previously completed: {record.run_id}",
-            f"  {record.outcome} on {local_time(record.created_at)} after {record.steps} steps, "
+            f"  {record.outcome} on {local_time(record.created_at)} after {several(record.steps, 'step')}, "
             f"{record.describe_metric()}",
             f"  model: {model}",
             f"To train it again from step 0: {how_to}",

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from transformer_e2e.config.wording import several
 from transformer_e2e.runs.durable import in_words
 from transformer_e2e.runs.overview import AttemptView, TrialStatus
 from transformer_e2e.runs.times import clock, local_time
@@ -54,7 +55,7 @@ def status_lines(status: TrialStatus, *, width: int) -> list[str]:
     lines += _settings(status.settings, status.changed, width)
     if status.attempts:
         lines.append(("attempts", [_attempt(item, status) for item in status.attempts]))
-    return _laid_out([*lines, ("next start", [f"would {status.next_start}"])])
+    return _laid_out([*lines, ("next start", [f"would {status.next_start}"])], width)
 
 
 def remote_lines(run: RunView, *, others: int, where: str, width: int) -> list[str]:
@@ -76,7 +77,7 @@ def remote_lines(run: RunView, *, others: int, where: str, width: int) -> list[s
         ("settings", _wrapped((f"{k} {v}" for k, v in sorted(config.items())), width)),
         ("next start", ["would train from step 0 on this machine"]),
     ]
-    return _laid_out(lines)
+    return _laid_out(lines, width)
 
 
 def _model(schema: Mapping[str, Any], width: int) -> list[str]:
@@ -94,7 +95,9 @@ def _state(status: TrialStatus) -> str:
         return f"unknown: {status.damage}"
     if (record := status.record) is not None:
         ended = local_time(record.created_at)
-        return f"{record.outcome} after {record.steps} steps, {record.seconds / 3600:.3f} hours, on {ended}"
+        return (
+            f"{record.outcome} after {several(record.steps, 'step')} in {clock(record.seconds)}, on {ended}"
+        )
     progress = status.progress
     step = f"step {progress.step}"
     if progress.max_steps:
@@ -137,12 +140,19 @@ def _numbers(metrics: Mapping[str, float], width: int) -> list[str]:
 def _wrapped(items: Iterable[str], width: int) -> list[str]:
     """`a 1, b 2`, broken only between items."""
     text = ", ".join(item.replace(" ", "\0") for item in items)
+    return [line.replace("\0", " ") for line in _broken(text, width)]
+
+
+def _broken(text: str, width: int) -> list[str]:
+    """`text` in lines that fit beside the names, broken at blanks: a path or an address stays whole."""
     room = max(20, min(width, _WIDEST) - 18)
-    return [line.replace("\0", " ") for line in textwrap.wrap(text, room, break_on_hyphens=False)]
+    return textwrap.wrap(text, room, break_on_hyphens=False, break_long_words=False)
 
 
-def _laid_out(lines: Lines) -> list[str]:
-    width = max(len(name) for name, _ in lines)
+def _laid_out(lines: Lines, width: int) -> list[str]:
+    names = max(len(name) for name, _ in lines)
     return [
-        f"{name if i == 0 else '':<{width}}  {text}" for name, texts in lines for i, text in enumerate(texts)
+        f"{name if i == 0 else '':<{names}}  {text}"
+        for name, texts in lines
+        for i, text in enumerate(part for whole in texts for part in _broken(whole, width))
     ]

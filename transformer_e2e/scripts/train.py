@@ -95,6 +95,7 @@ def single(settings: Settings, argv: Sequence[str], here: Place) -> int:
 
 def attempt(settings: Settings, argv: Sequence[str], here: Place, meeting: Meeting | None) -> int:
     """One attempt at the trial: alone, or as the process that leads the others of `meeting`."""
+    from transformer_e2e.launch.afterwards import next_lines
     from transformer_e2e.launch.pictures import draw_after_training
     from transformer_e2e.launch.server import connected
     from transformer_e2e.runs.completion import is_done
@@ -107,7 +108,9 @@ def attempt(settings: Settings, argv: Sequence[str], here: Place, meeting: Meeti
         from transformer_e2e.trainer.language_model import check_inputs
 
         check_inputs(settings, here)  # before W&B hears of the trial: bad input leaves nothing behind
-    with connected():
+    with connected() as server:
+        if server:
+            say(server.introduction)
         code = run_trial(
             spec,
             lambda trial: train(trial, settings, say, here, meeting),
@@ -117,8 +120,8 @@ def attempt(settings: Settings, argv: Sequence[str], here: Place, meeting: Meeti
     if code not in (ExitCode.INPUT, ExitCode.HELD):
         draw_after_training(spec.root, spec.run_id, Path(settings.run.plot_dir), say)
     if code == ExitCode.DONE:
-        say(f'next: python scripts/manage_completed_runs.py status "{spec.run_id}"')
-        say(f'      python -m transformer_e2e.scripts.generate --run_id "{spec.run_id}"')
+        for line in next_lines(spec.root, spec.run_id, {}):
+            say(line)
     return code
 
 

@@ -35,12 +35,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformer_e2e.compute.place import Place, place
-from transformer_e2e.config.model_choice import ModelChoice
 from transformer_e2e.errors import exit_code_of
 from transformer_e2e.launch.console import open_console
 from transformer_e2e.launch.environment import DEFAULT_PROJECT, load_dotenv
 from transformer_e2e.launch.ranks import Stage, await_own_signal, follow, lead, told_once
-from transformer_e2e.launch.samples import uses
 from transformer_e2e.runs.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -98,6 +96,7 @@ def single(given: Given, argv: Sequence[str], here: Place) -> int:
 
 def attempt(given: Given, argv: Sequence[str], here: Place, meeting: Meeting | None) -> int:
     """One attempt at the trial: alone, or as the process that leads the others of `meeting`."""
+    from transformer_e2e.launch.afterwards import next_lines
     from transformer_e2e.launch.pictures import draw_after_training
     from transformer_e2e.launch.server import connected
     from transformer_e2e.runs.completion import is_done
@@ -110,15 +109,15 @@ def attempt(given: Given, argv: Sequence[str], here: Place, meeting: Meeting | N
     training = Training(given, spec, here, say, meeting)
     if spec.force or not is_done(spec.root, spec.run_id):
         training.open()  # before W&B hears of the trial: bad input leaves nothing behind
-    with connected():
+    with connected() as server:
+        if server:
+            say(server.introduction)
         code = run_trial(spec, training.run, say=say, on_end=meeting.leave if meeting else lambda _: None)
     if code not in (ExitCode.INPUT, ExitCode.HELD):
         draw_after_training(spec.root, spec.run_id, Path(given.values["plot_dir"]), say)
     if code == ExitCode.DONE:
-        say(f'next: python scripts/manage_completed_runs.py status "{spec.run_id}"')
-        model = ModelChoice(run_id=spec.run_id, checkpoint_dir=str(spec.root))
-        for use in uses(given.values, model.flags()):
-            say("      " + shlex.join(["python", *use]))
+        for line in next_lines(spec.root, spec.run_id, given.values):
+            say(line)
         if given.values["task"] == "generative_qa":
             say_summary(given, spec, say)
     return code

@@ -20,6 +20,7 @@ from transformer_e2e.compute.place import Place
 from transformer_e2e.compute.progress import Progress
 from transformer_e2e.compute.world import World
 from transformer_e2e.config.settings import Settings
+from transformer_e2e.config.wording import several
 from transformer_e2e.data.batches import batch_at, validation_windows
 from transformer_e2e.data.tokens import TokenizedData, prepare
 from transformer_e2e.metrics.yardsticks import VERSION as YARDSTICKS_VERSION
@@ -127,7 +128,7 @@ def resumed_state(
     processes = f"{world.size} processes on " if world.size > 1 else ""
     say(
         f"{state.model.parameter_count() / 1e6:.2f} M parameters on {processes}{device.type} with "
-        f"{torch.get_num_threads()} threads{' each' if processes else ''}; "
+        f"{several(torch.get_num_threads(), 'thread')}{' each' if processes else ''}; "
         f"{len(data.train):,} training tokens; "
         + ("starting at step 0" if step is None else f"resumed at step {step}")
     )
