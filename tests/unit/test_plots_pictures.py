@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from transformer_e2e.plots.canvas import count_ticks, new_figure
 from transformer_e2e.plots.importance import importance
 from transformer_e2e.plots.point import SweepPoint
 from transformer_e2e.plots.scale import label, readable_limits, scale_of
@@ -98,6 +99,27 @@ def test_numbers_are_written_as_people_write_them():
         "wsd",
         "0",
     ]
+
+
+def test_long_names_are_shortened_and_still_told_apart():
+    """Written out, one of them pushed the panels apart and ran into the next axis of parallel.png."""
+    long = ["Salesforce/some-long-tokenizer", "Salesforce/some-log-tokenizer", "bytes"]
+    scale = scale_of(long)
+    assert scale.position("bytes") == 2.0 and scale.shown[2] == "bytes"
+    assert len(set(scale.shown)) == 3 and scale.shown[0].startswith("Sales") and "…" in scale.shown[0]
+    assert [text for _, text in scale.ticks(0, 2)] == list(scale.shown)
+    assert max(map(len, scale_of(["a" * 60, "b" * 60]).shown)) <= 16
+
+
+@pytest.mark.parametrize("last", [1, 3, 7, 48, 20_000])
+def test_ticks_of_steps_are_whole_numbers_and_none_is_written_twice(last: int):
+    figure, axes = new_figure(4, 3)
+    axes[0, 0].plot([0, last], [1.0, 2.0])
+    count_ticks(axes[0, 0])
+    figure.canvas.draw()
+    texts = [text.get_text() for text in axes[0, 0].get_xticklabels()]
+    assert len(set(texts)) == len(texts) >= 2
+    assert all(place == int(place) for place in axes[0, 0].get_xticks())
 
 
 def test_one_diverged_trial_does_not_flatten_the_others():

@@ -6,19 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transformer_e2e.plots.canvas import BEST, INK, calm_ticks, new_figure, write
+from transformer_e2e.plots.canvas import BEST, INK, calm_ticks, count_ticks, new_figure, write
 from transformer_e2e.plots.dots import LEGEND, draw_dots
 from transformer_e2e.plots.point import SweepPoint
 from transformer_e2e.plots.scale import readable_limits
+
+_SHORT = 2.0  # [hours] a sweep that took less is told in minutes
 
 
 def plot_advance(points: Sequence[SweepPoint], metric: str, goal: str, path: Path) -> Path | None:
     """`points`, each with a finite metric, in any order. None, and nothing written, if no number is known."""
     numbered = [(float(point.number), point) for point in points if point.number]
-    timed = [(point.ended, point) for point in points if point.ended is not None]
+    hours = [(point.ended, point) for point in points if point.ended is not None]
+    short = all(ended < _SHORT for ended, _ in hours)
+    timed = [(60 * ended if short else ended, point) for ended, point in hours]
     panels = [
         ("trial number", numbered),
-        ("hours since the sweep's first trial began, to the trial's end", timed),
+        (f"{'minutes' if short else 'hours'} since the sweep's first trial began, to the trial's end", timed),
     ]
     panels = [(text, found) for text, found in panels if len(found) > 1]
     if not panels:
@@ -28,6 +32,8 @@ def plot_advance(points: Sequence[SweepPoint], metric: str, goal: str, path: Pat
     for axis, (text, found) in zip(axes[0], panels, strict=True):
         _panel(axis, sorted(found, key=lambda pair: pair[0]), goal, limits)
         axis.set_xlabel(text, fontsize=9)
+        if found is numbered:
+            count_ticks(axis)
     axes[0, 0].set_ylim(*limits)
     calm_ticks(axes[0, 0], 6)
     axes[0, 0].set_ylabel(metric, fontsize=9)

@@ -63,6 +63,14 @@ def calm_ticks(axis: Any, count: int = 4, *, logarithmic: bool | None = None) ->
     axis.yaxis.set_minor_formatter(NullFormatter())
 
 
+def count_ticks(axis: Any) -> None:
+    """Whole numbers on the x axis, of steps or of trials, also where there are only one or two."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10], min_n_ticks=1))
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+
+
 def write(figure: Any, path: Path) -> Path:
     """Save `figure` as a PNG at `path`; whoever looks meanwhile sees the old picture or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)

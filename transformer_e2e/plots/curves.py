@@ -16,6 +16,7 @@ from transformer_e2e.plots.canvas import (
     RED,
     SKY,
     calm_ticks,
+    count_ticks,
     new_figure,
     write,
 )
@@ -43,7 +44,7 @@ def plot_curves(points: Sequence[SweepPoint], metric: str, path: Path) -> Path |
     axis.set_ylim(*readable_limits(seen))
     calm_ticks(axis, 7)
     axis.set_xlim(left=0)
-    axis.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
+    count_ticks(axis)
     axis.set_xlabel("optimizer step", fontsize=9)
     axis.set_ylabel(metric, fontsize=9)
     finished = sum(point.finished for point in drawn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from transformer_e2e.plots.canvas import BLUE, INK, RED, SKY, calm_ticks
@@ -78,9 +79,13 @@ def _draw_training(axis: Any, train: list[Point]) -> list[float]:
         axis.plot(steps, values, color=SKY, linewidth=0.7, alpha=0.5, label="training batches")
         axis.plot(steps, calm, color=BLUE, linewidth=1.7, label=f"training, mean of {window} rows")
     else:
-        few = "o" if len(values) < 3 else None  # a line through one point is not seen
-        axis.plot(steps, values, color=BLUE, linewidth=1.5, marker=few, label="training batches")
+        axis.plot(steps, values, color=BLUE, linewidth=1.5, marker=marker_of(steps), label="training batches")
     return [*calm, *values[len(values) // 4 :]]
+
+
+def marker_of(points: Sequence[object]) -> str | None:
+    """Dots for a line through so few of `points` that it could not be seen."""
+    return "o" if len(points) < 3 else None
 
 
 def _nats_per_bit(history: TrialHistory, evaluated: list[Point]) -> float | None:

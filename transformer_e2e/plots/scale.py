@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _FEW = 6  # as many different numbers are written out below an axis
+_LONGEST = 16  # characters of a category's name that fit beside an axis
 _DECADE = 10.0  # a positive setting whose values span more than this is drawn on a log axis
 
 
@@ -23,6 +24,16 @@ class Scale:
         """Where `value` lies on this axis, in the axis' own units (a category's index)."""
         return float(self.categories.index(label(value))) if self.kind == "category" else float(value)
 
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The categories as a picture names them: long ones without their middle, but told apart."""
+        longest = max((len(name) for name in self.categories), default=0)
+        for limit in range(_LONGEST, longest):
+            short = tuple(_without_middle(name, limit) for name in self.categories)
+            if len(set(short)) == len(short):
+                return short
+        return self.categories
+
     def fraction(self, place: float, low: float, high: float) -> float:
         """`place` between `low` (0) and `high` (1), by ratio on a log axis; 0.5 if these are equal."""
         if self.kind == "log":
@@ -32,13 +43,19 @@ class Scale:
     def ticks(self, low: float, high: float) -> list[tuple[float, str]]:
         """A few (position, label) pairs from `low` to `high`."""
         if self.kind == "category":
-            return [(float(i), name) for i, name in enumerate(self.categories)]
+            return [(float(i), name) for i, name in enumerate(self.shown)]
         if low == high:
             return [(low, label(low))]
         shares = (0.0, 0.25, 0.5, 0.75, 1.0)
         if self.kind == "log":
             return [(v, label(v)) for v in (low * (high / low) ** share for share in shares)]
         return [(v, label(v)) for v in (low + (high - low) * share for share in shares)]
+
+
+def _without_middle(name: str, limit: int) -> str:
+    if len(name) <= limit:
+        return name
+    return f"{name[: (limit - 1) // 2]}…{name[-(limit // 2) :]}"
 
 
 def scale_of(values: Sequence[Any]) -> Scale:

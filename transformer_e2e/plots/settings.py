@@ -74,7 +74,7 @@ def _panel(axis: Any, points: Sequence[SweepPoint], name: str, limits: tuple[flo
 
 
 def _draw_category_medians(axis: Any, finished: Sequence[tuple[float, float]], scale: Scale) -> None:
-    texts = scale.categories
+    texts = scale.shown
     turned = sum(len(text) for text in texts) > 30
     axis.set_xticks(
         range(len(texts)), texts, rotation=20 if turned else 0, ha="right" if turned else "center"

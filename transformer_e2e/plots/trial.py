@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from transformer_e2e.config.wording import several
 from transformer_e2e.plots.canvas import (
     BLUE,
     GREEN,
@@ -14,11 +15,12 @@ from transformer_e2e.plots.canvas import (
     RED,
     SKY,
     calm_ticks,
+    count_ticks,
     new_mosaic,
     write,
 )
 from transformer_e2e.plots.history import Point, TrialHistory
-from transformer_e2e.plots.losses import draw_losses
+from transformer_e2e.plots.losses import draw_losses, marker_of
 from transformer_e2e.plots.scale import label, readable_limits
 from transformer_e2e.plots.smooth import smoothed
 
@@ -53,7 +55,7 @@ def plot_trial(history: TrialHistory, path: Path) -> Path | None:
     width = history.last_step or 1.0
     axes["loss"].set_xlim(-0.01 * width, 1.01 * width)
     axes["loss"].tick_params(labelbottom=True)
-    axes["loss"].xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
+    count_ticks(axes["loss"])
     for name in layout[-1]:
         axes[name].set_xlabel("optimizer step", fontsize=9)
     _head(figure, history)
@@ -62,7 +64,7 @@ def plot_trial(history: TrialHistory, path: Path) -> Path | None:
 
 def _head(figure: Any, history: TrialHistory) -> None:
     outcome = history.outcome.replace("_", "-") or "not finished"
-    facts = [f"{outcome} after {history.last_step:,.0f} steps"]
+    facts = [f"{outcome} after {several(round(history.last_step), 'step')}"]
     if best := history.best():
         facts.append(f"best {history.metric} {best[1]:.4g} at step {best[0]:,.0f}")
         bits = dict(history.series("eval/bits_per_byte")).get(best[0])
@@ -118,7 +120,7 @@ def _draw_attempts(axes: dict[str, Any], history: TrialHistory) -> None:
 def _learning_rate(axis: Any, history: TrialHistory) -> bool:
     points = history.series("train/learning_rate")
     if axis is not None:
-        axis.plot(*zip(*points, strict=True), color=BLUE, linewidth=1.5)
+        axis.plot(*zip(*points, strict=True), color=BLUE, linewidth=1.5, marker=marker_of(points))
         axis.set_ylim(bottom=0)
         axis.yaxis.set_major_formatter(lambda value, _: label(value))
         _name(axis, "learning rate")
@@ -177,7 +179,7 @@ def _noisy(axis: Any, points: list[Point]) -> None:
     calm, window = smoothed(values)
     if window > 1:
         axis.plot(steps, values, color=SKY, linewidth=0.7, alpha=0.55)
-    axis.plot(steps, calm, color=BLUE, linewidth=1.4)
+    axis.plot(steps, calm, color=BLUE, linewidth=1.4, marker=marker_of(steps))
 
 
 def _name(axis: Any, text: str) -> None:
