@@ -85,6 +85,7 @@ def test_a_stopped_trial_keeps_a_checkpoint_of_its_last_step_and_continues_exact
     process = start_training(trials, toy)
     process.signal(number)
     assert process.end() == code, process.errors
+    assert ("Ctrl-C: " in process.errors) is (number == signal.SIGINT)
     (end,) = trials.ends(toy)
     assert (end["outcome"], end["exit_code"]) == (outcome, code)
     assert trials.checkpoints(toy)[0] == f"step-{end['steps']:08d}"

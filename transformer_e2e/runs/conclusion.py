@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from transformer_e2e.errors import TrackerError, UserError
 from transformer_e2e.runs import artifacts, completion, tracker_artifacts
 from transformer_e2e.runs.attempts import total_seconds
-from transformer_e2e.runs.checkpoints import CheckpointStore
+from transformer_e2e.runs.checkpoints import CheckpointStore, newest_step
 from transformer_e2e.runs.cleaning import clean
 from transformer_e2e.runs.completion import Ending, Record, Status
 from transformer_e2e.runs.durable import DiskFull
@@ -132,11 +132,16 @@ class Conclusion:
         if intent is Intent.PRUNE:
             return self._prune(result, trial, seconds)
         self._hand_back(reason, intent)
-        self._say(
-            f"stopped ({reason.name.lower()}) after step {trial.last_step}; the same command continues "
-            f"from the newest checkpoint"
-        )
+        self._say(f"stopped ({reason.name.lower()}) after step {trial.last_step}, {self._way_on(trial)}")
         return Leaving(reason.name.lower(), reason.exit_code, reason)
+
+    def _way_on(self, trial: LiveTrial) -> str:
+        kept = newest_step(self._spec.directory)
+        if kept is None:
+            return "before there was a checkpoint; the same command begins anew"
+        if kept < trial.last_step:
+            return f"the newest checkpoint is of step {kept}; the same command repeats what came after it"
+        return "which has a checkpoint; the same command continues from it"
 
     def _prune(self, result: Result, trial: LiveTrial, seconds: float) -> Leaving:
         record = self._record(Ending.PRUNED, result, trial, seconds)

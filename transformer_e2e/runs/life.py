@@ -37,7 +37,7 @@ def run_trial(
     return, but leaves by `os._exit`, when the W&B client is stuck and would keep the process from ending.
     Main thread only.
     """
-    stop = StopRequest()
+    stop = StopRequest(tell=True)
     with stop:
         passage = Passage(spec, work, stop, say)
         code = _exit_code(passage, stop, say)

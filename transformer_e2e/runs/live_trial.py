@@ -67,12 +67,14 @@ class LiveTrial:
         self, fill: Fill, *, step: int, best: bool, metric: float | None = None, required: bool = True
     ) -> None:
         self.settle()
+        self.last_step = max(self.last_step, step)
         self._note(self._write(fill, step, self._journal.position, best, metric, required))
 
     def save_later(
         self, fill: Fill, *, step: int, best: bool, metric: float | None = None, required: bool = True
     ) -> None:
         self.settle()
+        self.last_step = max(self.last_step, step)
         rows = self._journal.position
         self._saving.start(lambda: self._write(fill, step, rows, best, metric, required))
 

@@ -14,6 +14,7 @@ from transformer_e2e.runs.tracker_queries import BEST_PREFIX, CHECKPOINT_DIGEST,
 
 _WIDEST = 110
 _DIGITS = 12  # of a digest; --json has all
+_COUNTS = 1e9  # from there on a whole number stands for something else, or is of no use in full
 _NOT_FOR_PEOPLE = ("perf/", "yardstick/", "train/global_step")
 
 Lines = list[tuple[str, list[str]]]
@@ -134,7 +135,12 @@ def _attempt(item: AttemptView, status: TrialStatus) -> str:
 
 def _numbers(metrics: Mapping[str, float], width: int) -> list[str]:
     shown = {name: value for name, value in metrics.items() if not name.startswith(_NOT_FOR_PEOPLE)}
-    return _wrapped((f"{name} {value:.5g}" for name, value in sorted(shown.items())), width)
+    return _wrapped((f"{name} {_number(value)}" for name, value in sorted(shown.items())), width)
+
+
+def _number(value: float) -> str:
+    """Counts, such as tokens and steps, in full."""
+    return f"{value:.0f}" if abs(value) < _COUNTS and float(value).is_integer() else f"{value:.5g}"
 
 
 def _wrapped(items: Iterable[str], width: int) -> list[str]:

@@ -7,6 +7,7 @@ SIGTERM with a SIGKILL 30 seconds later.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -45,9 +46,11 @@ class StopRequest:
     """Listens for the signals while it is entered; the first one counts. Main thread only.
 
     A second Ctrl-C ends the process at once, without clean-up: every file is complete or absent anyway.
+    `tell`: the first one is answered on standard error, for what follows takes seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, tell: bool = False) -> None:
+        self._tell = tell
         self._reason: Reason | None = None
         self._polled = False
         self._before: dict[signal.Signals, Any] = {}
@@ -87,10 +90,17 @@ class StopRequest:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         reason = _REASONS[signal.Signals(number)]
         if reason is Reason.INTERRUPTED and self._reason is Reason.INTERRUPTED:
-            sys.stderr.write("\nsecond Ctrl-C: leaving at once\n")
-            sys.stderr.flush()
+            _write("\nsecond Ctrl-C: leaving at once\n")
             os._exit(ExitCode.INTERRUPTED)
         first = self._reason is None
+        if first and self._tell and self._polled and reason is Reason.INTERRUPTED:
+            _write("\nCtrl-C: ending in order, with a checkpoint; a second one leaves at once\n")
         self._reason = self._reason or reason
         if first and not self._polled and threading.current_thread() is threading.main_thread():
             raise StopNow
+
+
+def _write(text: str) -> None:
+    """Past Python's buffers: a signal may come while something else writes to them."""
+    with contextlib.suppress(OSError):
+        os.write(sys.stderr.fileno(), text.encode())
