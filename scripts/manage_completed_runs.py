@@ -41,7 +41,7 @@ from transformer_e2e.launch.console import reader_may_leave
 from transformer_e2e.runs import clearing, listing
 from transformer_e2e.runs.budget import holdings, last_limit
 from transformer_e2e.runs.checkpoints import newest_step
-from transformer_e2e.runs.completion import Ending, records
+from transformer_e2e.runs.completion import Ending, Record, records
 from transformer_e2e.runs.durable import in_words
 from transformer_e2e.runs.identity import UnknownTrial, find, known_run_ids
 from transformer_e2e.runs.lock import is_held
@@ -113,9 +113,7 @@ def run_list(args: argparse.Namespace) -> int:
         print("\n".join(listing.table(shown, best=best, width=_width())))
         print("\n" + "\n".join(listing.totals(shown, best)))
     else:
-        print(
-            f"no trial below {root} is done{' that way' if done else ''} yet; `status RUN_ID` shows any other"
-        )
+        print(_nothing_done(root, done))
     print("\n".join([*_unfinished(root, {record.run_id for record in done}), _space(root)]))
     return 0
 
@@ -161,6 +159,17 @@ def run_clear(args: argparse.Namespace) -> int:
             print(error)
     print("the next start of each begins at step 0")
     return 0
+
+
+def _nothing_done(root: Path, done: Sequence[Record]) -> str:
+    if known_run_ids(root):
+        way = " that way" if done else ""
+        return f"no trial below {root} is done{way} yet; `status RUN_ID` shows any other"
+    there = f"{root} holds no trial" if root.is_dir() else f"there is no folder {root}"
+    return (
+        f"{there} yet; a training makes one: "
+        f"python -m transformer_e2e.scripts.train --config transformer_e2e/configs/config.yml"
+    )
 
 
 def _outcomes(given: str | None) -> set[str]:

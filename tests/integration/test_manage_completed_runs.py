@@ -214,6 +214,13 @@ def test_the_table_fits_the_terminal(tmp_path: Path, columns: int) -> None:
         assert [text for text in shown.splitlines() if len(text) > columns and " " in text[18:]] == []
 
 
+def test_a_stranger_is_told_how_to_begin(tmp_path: Path) -> None:
+    listed = manage(tmp_path / "trials", "list")
+    assert "there is no folder" in listed and "python -m transformer_e2e.scripts.train --config" in listed
+    (tmp_path / "trials").mkdir()
+    assert "python -m transformer_e2e.scripts.train --config" in manage(tmp_path / "trials", "list")
+
+
 def test_the_folder_may_be_named_behind_the_command(tmp_path: Path) -> None:
     completion.write(tmp_path, done("toy-1"))
     command = [

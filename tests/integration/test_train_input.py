@@ -78,12 +78,13 @@ def test_a_corrupt_checkpoint_is_skipped_for_an_older_one(workplace: Workplace, 
 
 
 def test_offline_nothing_is_uploaded_and_nothing_deleted(workplace: Workplace, tmp_path: Path) -> None:
-    workplace.finish(offline(tmp_path), "offline", max_steps=6)
+    said = workplace.finish(offline(tmp_path), "offline", max_steps=6)
     record = workplace.record("offline")
     trial = workplace.trial("offline")
     assert trial is not None
     assert record["status"] == "trained" and record["artifact"] is None
     assert (trial / "best" / "model.safetensors").is_file()
+    assert f"WANDB_MODE=offline: the model stays in {trial / 'best'}" in said
 
 
 def test_a_full_disk_is_said_and_loses_nothing(workplace: Workplace, tmp_path: Path) -> None:

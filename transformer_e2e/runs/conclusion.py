@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -106,6 +107,7 @@ class Conclusion:
         """A failing upload is no failed training: the local files stay, and the next start tries again."""
         done = Leaving(record.outcome, ExitCode.DONE)
         if not artifacts.needs_publishing(record, self._spec, online=self._session.online):
+            self._say_where_it_stays(record)
             return done
         try:
             artifacts.publish(
@@ -125,6 +127,15 @@ class Conclusion:
                 f"the same command, given again, uploads them"
             )
         return done
+
+    def _say_where_it_stays(self, record: Record) -> None:
+        best = self._store.best()
+        mode = os.environ.get("WANDB_MODE", "")
+        if best is not None and record.status is Status.TRAINED and self._spec.upload and mode == "offline":
+            self._say(
+                f"WANDB_MODE=offline: the model stays in {self._spec.directory}/best; the same command "
+                f"without it uploads the model"
+            )
 
     def _of_stop(self, result: Result, trial: LiveTrial, seconds: float) -> Leaving:
         reason = self._stop.reason or Reason.TERMINATED  # None: another process of the training was asked
