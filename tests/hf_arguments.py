@@ -11,12 +11,14 @@ from transformer_e2e.hf.arguments import Arguments
 
 
 def arguments(**changes: Any) -> Arguments:
-    """Each change goes to the group that has a field of its name; `seed` to the training arguments.
+    """Each change goes to the group that has a field of its name; `seed` and `metric` to the training's.
 
-    The training arguments hold the seed alone: making real ones takes seconds of imports.
+    The training arguments hold these alone: making real ones takes seconds of imports.
     """
     groups = {}
-    training = SimpleNamespace(seed=changes.pop("seed", 42))
+    training = SimpleNamespace(
+        seed=changes.pop("seed", 42), metric_for_best_model=changes.pop("metric", None)
+    )
     for group in (ModelArguments, DataArguments, RunArguments):
         names = {item.name for item in fields(group)} & set(changes)
         groups[group] = group(**{name: changes.pop(name) for name in names})

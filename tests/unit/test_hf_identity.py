@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from transformer_e2e.hf.identity import counted, deciding_metric, readable
 from transformer_e2e.hf.reporting import reporting
 from transformer_e2e.hf.trial_settings import arguments_of, trial_spec
 from transformer_e2e.runs.identity import canonical
+
+MEASURED = ("loss", "accuracy", "f1", "mae", "perplexity", "exact_match")
 
 
 def identity(*argv: str, processes: int = 1) -> Any:
@@ -114,7 +117,28 @@ def test_the_readable_part() -> None:
     ],
 )
 def test_another_metric_can_decide(argv: list[str], expected: tuple[str, str]) -> None:
-    assert deciding_metric(given(*argv).values, metric="eval/accuracy", goal="maximize") == expected
+    assert (
+        deciding_metric(given(*argv).values, metric="eval/accuracy", goal="maximize", known=MEASURED)
+        == expected
+    )
+
+
+def test_a_metric_that_the_task_does_not_give_is_refused_with_those_that_it_does() -> None:
+    for argv, text in (
+        (
+            ["--metric_for_best_model=rouge"],
+            "=rouge is not measured by --task=mlm, which gives loss",
+        ),
+        (["--metric_for_best_model=eval_perplexty"], "did you mean perplexity?"),
+        (
+            ["--prediction_loss_only"],
+            "--task=mlm with --prediction_loss_only, which gives loss",
+        ),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(text)):
+            deciding_metric(given(*argv).values, metric="eval/accuracy", goal="maximize", known=MEASURED)
+    values = given("--prediction_loss_only", "--metric_for_best_model=loss").values
+    assert deciding_metric(values, metric="eval/f1", goal="maximize", known=MEASURED)[0] == "eval/loss"
 
 
 def report(*argv: str, **environment: str) -> Any:

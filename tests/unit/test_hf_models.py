@@ -185,6 +185,9 @@ def test_a_pretrained_folder_gives_its_weights_and_a_new_head(tmp_path):
         ({"model_name_or_path": "./bert", "config_overrides": "a=1"}, "masked", "exclude each other"),
         ({"model_name_or_path": "nobody/nothing"}, "masked", "the Hugging Face Hub cannot be reached"),
         ({"config_name": "./nowhere"}, "masked", "--config_name=./nowhere: there is no such folder"),
+        ({"config_overrides": "hidden_act=foo"}, "masked", "it knows no 'foo'"),
+        ({"model_type": "t5"}, "sequence_classification", "which only works pretrained here"),
+        ({"model_type": "bart"}, "question_answering", "encoder-decoder"),
     ],
 )
 def test_a_model_that_cannot_be_is_refused(changes, kind, expected):

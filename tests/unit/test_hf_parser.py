@@ -85,8 +85,8 @@ def test_a_boolean_that_is_on_can_be_switched_off() -> None:
             "deepspeed",
             {"zero_optimization": {"stage": 2}},
         ),
-        (["--label_names", "labels", "more"], "label_names", ["labels", "more"]),
-        (["--label_names=['labels', 'more']"], "label_names", ["labels", "more"]),
+        (["--include_for_metrics", "inputs", "loss"], "include_for_metrics", ["inputs", "loss"]),
+        (["--include_for_metrics=['inputs', 'loss']"], "include_for_metrics", ["inputs", "loss"]),
         (["--report_to=wandb"], "report_to", ["wandb"]),
         (["--lr_scheduler_type=cosine"], "lr_scheduler_type", "cosine"),
         (["--seed", "7"], "seed", 7),
@@ -215,7 +215,12 @@ def test_what_print_config_shows_is_an_argument_file_again(
     from transformer_e2e.scripts.train_hf import print_settings
 
     found = given(
-        "--task=clm", "--lr=1e-5", '--lr_scheduler_kwargs={"num_cycles": 2}', "--label_names", "a", "b"
+        "--task=clm",
+        "--lr=1e-5",
+        '--lr_scheduler_kwargs={"num_cycles": 2}',
+        "--include_for_metrics",
+        "inputs",
+        "loss",
     )
     print_settings(found)
     shown = capsys.readouterr().out

@@ -72,6 +72,21 @@ def test_kills_and_stops_leave_no_trace(tmp_path: Path, case: str) -> None:
     assert stopped == whole
 
 
+def test_an_evaluation_at_the_start_is_done_once_and_may_be_stopped(tmp_path: Path) -> None:
+    """Poll 2 is in it."""
+    changes = {"eval_on_start": True, "num_train_epochs": 1}
+    whole = to_the_end(tmp_path / "whole", [], [], **changes)
+    assert [row["train/global_step"] for row in whole[3] if "eval/loss" in row] == [0, 5, 6]
+    assert to_the_end(tmp_path / "stopped", [NEVER, NEVER], [2, 4], **changes) == whole
+
+
+def test_workers_that_would_outlive_an_epoch_leave_no_trace(tmp_path: Path) -> None:
+    """Stopped in its first epoch: such workers would be made once more in the second, and draw a seed."""
+    changes = {"dataloader_num_workers": 1, "dataloader_persistent_workers": True, "num_train_epochs": 2}
+    whole = to_the_end(tmp_path / "whole", [], [], **changes)
+    assert to_the_end(tmp_path / "stopped", [NEVER], [4], **changes) == whole
+
+
 def test_a_stop_in_an_evaluation_leaves_the_generators_as_they_were(tmp_path: Path) -> None:
     """Polls 11 to 13 are the forward passes of the evaluation after step 5: one at the start, two a step."""
     whole = to_the_end(tmp_path / "whole", [], [])

@@ -39,7 +39,7 @@ def test_what_is_due(
 ) -> None:
     best = {"load_best_model_at_end": False, "metric_for_best_model": "loss"}
     args = TrainingArguments(output_dir="unused", use_cpu=True, report_to=[], **(NOTHING | best | changes))
-    table = Timetable(args, max_steps=10, steps_per_epoch=4)
+    table = Timetable(args, max_steps=10, steps_per_epoch=4, at_start=args.eval_on_start)
     assert [step for step in STEPS if table.logs(step)] == logs
     assert [step for step in STEPS if table.evaluates(step)] == evaluates
     assert [step for step in STEPS if table.saves(step)] == saves

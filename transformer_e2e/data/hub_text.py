@@ -5,6 +5,7 @@ The library is imported only when text must be read; from the cache, a data set 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -24,12 +25,25 @@ def is_saved(path: Path) -> bool:
     return (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
 
 
-def read_saved(path: Path, text_column: str, validation_fraction: float) -> Splits:
-    """(train, validation) documents of a folder written by save_to_disk. Raises DataError."""
+def load_saved(path: Path) -> Any:
+    """As `datasets.load_from_disk`, which fails at a split that was saved without rows: here it is empty."""
     import datasets
 
+    if not (path / "dataset_dict.json").is_file():
+        return datasets.load_from_disk(str(path))
+    names = json.loads((path / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+    return {
+        name: datasets.load_from_disk(str(path / name))
+        if json.loads((path / name / "state.json").read_text(encoding="utf-8"))["_data_files"]
+        else datasets.Dataset.from_dict({})
+        for name in names
+    }
+
+
+def read_saved(path: Path, text_column: str, validation_fraction: float) -> Splits:
+    """(train, validation) documents of a folder written by save_to_disk. Raises DataError."""
     try:
-        loaded = datasets.load_from_disk(str(path))
+        loaded = load_saved(path)
     except Exception as error:  # whatever pyarrow or the library makes of a damaged folder
         raise DataError(
             f"--dataset={path} looks like a saved data set but cannot be read: {error}"

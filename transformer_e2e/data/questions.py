@@ -59,7 +59,8 @@ def read_questions(
 
 _NEEDED = (
     "a row needs {0}, {1} and, but for inference, {2}: a text, a list of texts, or "
-    '{{"text": ["..."], "answer_start": [0]}}'
+    '{{"text": ["..."], "answer_start": [0]}}; in training --text_column_names=QUESTION,CONTEXT and '
+    "--label_column_name=ANSWERS name columns that are called otherwise"
 )
 
 

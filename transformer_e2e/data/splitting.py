@@ -95,13 +95,13 @@ def _cleaned(document: str, known: set[tuple[str, ...]]) -> str:
 
 def _cut(documents: Sequence[str], wanted: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     longest = max(documents, key=len)
-    place = _cut_place(longest, len(longest) - wanted)
+    place = cut_place(longest, len(longest) - wanted)
     head, tail = longest[:place], longest[place:]
     train = tuple(head if document is longest else document for document in documents)
     return train, (tail,)
 
 
-def _cut_place(text: str, near: int) -> int:
+def cut_place(text: str, near: int) -> int:
     """The last end of a paragraph, else line, else word, in the last tenth of the text before `near`."""
     lowest = near - near // 10
     for separator in ("\n\n", "\n", " "):

@@ -78,14 +78,15 @@ def infer_labels(train: Dataset, validation: Dataset, column: str, problem: str,
         labels.targets(list(values), given)  # each must be a number
         return labels
     if kind == "class":
-        return Labels(problem, tuple(train.features[column].names), numbered=True)
-    if column in validation.column_names:
-        values |= {value for value in distinct(validation, column) if not labels.is_missing(value)}
-    ordered = sorted(values, key=lambda value: (isinstance(value, str), value))
-    names = tuple(dict.fromkeys(_name(value) for value in ordered))
+        names = tuple(train.features[column].names)
+    else:
+        if column in validation.column_names:
+            values |= {value for value in distinct(validation, column) if not labels.is_missing(value)}
+        ordered = sorted(values, key=lambda value: (isinstance(value, str), value))
+        names = tuple(dict.fromkeys(_name(value) for value in ordered))
     if len(names) < 2:
         raise DataError(f"{given} holds only the label {names[0]}; there must be two or more")
-    return Labels(problem, names)
+    return Labels(problem, names, numbered=kind == "class")
 
 
 def labelled(

@@ -192,7 +192,11 @@ def _likely_label(table: Dataset, texts: Sequence[str]) -> str:
     if len(likely) == 1:
         return likely[0]
     if not likely:
-        raise DataError("no column looks like a label; --label_column_name names it")
+        lists = [
+            name for name in table.column_names if name.lower() in LABELS and kind_of(table, name) == "other"
+        ]
+        why = f" ({lists[0]} holds lists or objects; one label for each example works)" if lists else ""
+        raise DataError(f"no column looks like a label{why}; --label_column_name names it")
     raise DataError(f"the label may be {' or '.join(likely)}; --label_column_name={likely[0]} chooses")
 
 

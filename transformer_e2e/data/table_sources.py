@@ -83,7 +83,7 @@ def _named(data: DataArguments, name: str) -> Source:
     _check_name(name, path)
     try:
         if hub_text.is_saved(path):
-            loaded: Any = datasets.load_from_disk(str(path))
+            loaded: Any = hub_text.load_saved(path)
         else:
             config, revision = data.dataset_config_name, data.dataset_revision
             given += f" --dataset_config_name={config}" if config else ""

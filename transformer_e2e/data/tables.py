@@ -16,6 +16,7 @@ from transformer_e2e.config.hf_settings import DataArguments
 from transformer_e2e.data import hub_text
 from transformer_e2e.data.permutation import mixed, permuted
 from transformer_e2e.data.snapshots import fingerprint
+from transformer_e2e.data.splitting import cut_place
 from transformer_e2e.data.table_schema import LABELS, NUMBERINGS, kind_of
 from transformer_e2e.data.table_sources import RUNNING_TEXT, Source, find_source
 from transformer_e2e.errors import DataError, nearest
@@ -87,7 +88,8 @@ def _read(source: Source, split: str) -> Dataset:
         raise DataError(f"{source.name} has no split named {split}; it has {', '.join(source.splits)}{hint}")
     table = source.splits[split]()
     if not len(table):
-        raise DataError(f"{source.name} has no examples in its split {split}")
+        else_ = "; without that split, a share of train is held out" if split in VALIDATION_NAMES else ""
+        raise DataError(f"{source.name} has no examples in its split {split}{else_}")
     return table
 
 
@@ -98,6 +100,8 @@ def _validation_name(source: Source) -> str | None:
 def _held_out(train: Dataset, data: DataArguments, name: str) -> tuple[Dataset, Dataset, str]:
     """(rest, held-out share, name of that share)."""
     share = data.validation_split_percentage
+    if data.task in RUNNING_TEXT and len(train) == 1:
+        return (*_cut(train, share), f"{share}% of train")
     keys = range(len(train)) if data.task in RUNNING_TEXT else _keys(train, data.task)
     order = list(dict.fromkeys(keys))
     if len(order) < 2:
@@ -111,6 +115,21 @@ def _held_out(train: Dataset, data: DataArguments, name: str) -> tuple[Dataset, 
     sides = [key in held for key in keys]
     rest = train.select([index for index, side in enumerate(sides) if not side])
     return rest, train.select([index for index, side in enumerate(sides) if side]), f"{share}% of train"
+
+
+def _cut(table: Dataset, share: int) -> tuple[Dataset, Dataset]:
+    """The only row as two, the second with the end of its texts: a book that is one line."""
+    from datasets import Dataset
+
+    head, tail = dict(table[0]), dict(table[0])
+    for name, text in table[0].items():
+        if isinstance(text, str):
+            place = cut_place(text, len(text) - round(len(text) * share / 100))
+            head[name], tail[name] = text[:place], text[place:]
+    return (
+        Dataset.from_list([head], features=table.features),
+        Dataset.from_list([tail], features=table.features),
+    )
 
 
 def _keys(table: Dataset, task: str) -> list[str]:

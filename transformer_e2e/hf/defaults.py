@@ -21,7 +21,11 @@ FROM_SCRATCH: dict[str, Any] = {"learning_rate": 5e-4, "warmup_steps": 0.1}
 
 TRACKERS = ("wandb", "all", "none")
 
+# The state of any other is of a form, or in a package, with which an exact resume was never seen.
+OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "adagrad", "rmsprop")
+
 RULES = {
+    "optim": Rule(choices=OPTIMIZERS),
     "per_device_train_batch_size": Rule(minimum=1),
     "per_device_eval_batch_size": Rule(minimum=1),
     "gradient_accumulation_steps": Rule(minimum=1),
@@ -49,6 +53,14 @@ def conflicts(values: Mapping[str, Any]) -> list[str]:
     for suffix in ("", "_full_eval"):
         if values[f"fp16{suffix}"] and values[f"bf16{suffix}"]:
             found.append(f"--fp16{suffix} and --bf16{suffix} exclude each other; keep one of them")
+    if values["max_steps"] != -1 and values["max_steps"] < 1:
+        steps = values["max_steps"]
+        found.append(f"--max_steps={steps} must be at least 1; -1: as many as --num_train_epochs says")
+    if values["batch_eval_metrics"]:
+        found.append(
+            "--batch_eval_metrics is not possible here: F1 and correlations are of all examples together; "
+            "--eval_accumulation_steps saves the accelerator's memory"
+        )
     if values["train_sampling_strategy"] == "batch_rebalance":
         found.append("--train_sampling_strategy=batch_rebalance is not possible here; group_by_length is")
     if values["early_stopping_patience"] and values["eval_strategy"] == "no":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from transformers.training_args import TrainingArguments
 from transformer_e2e.config.hf_settings import DataArguments, ModelArguments, RunArguments
 from transformer_e2e.config.option import is_counted
 from transformer_e2e.data.table_sources import DEFAULTS
-from transformer_e2e.errors import ConfigError
+from transformer_e2e.errors import ConfigError, nearest
 from transformer_e2e.hf.models import BLOCK_TASKS
 from transformer_e2e.runs.identity import readable_name
 
@@ -127,14 +127,37 @@ def deepspeed_content(given: Any) -> dict[str, Any]:
     return content
 
 
-def deciding_metric(values: Mapping[str, Any], *, metric: str, goal: str) -> tuple[str, str]:
+def deciding_metric(
+    values: Mapping[str, Any], *, metric: str, goal: str, known: Sequence[str]
+) -> tuple[str, str]:
     """(name, goal) of the metric that decides which checkpoint is best: the task's own, unless
-    --metric_for_best_model names another one, as Hugging Face's examples do (`f1`, `eval_f1`, `eval/f1`)."""
+    --metric_for_best_model names another one of the `known`, as Hugging Face's examples do (`f1`, `eval_f1`,
+    `eval/f1`). Raises ConfigError."""
     given = values["metric_for_best_model"]
+    if values["prediction_loss_only"]:
+        known = ("loss",)
+    require_measured(given or metric, known, f"--task={values['task']}{_alone(values)}")
     if not given:
         return metric, goal
-    plain = given.removeprefix("eval_").removeprefix("eval/")
+    plain = _plain(given)
     greater = values["greater_is_better"]
     if greater is None:
         greater = not plain.endswith(("loss", "perplexity", "mse", "mae"))
     return f"eval/{plain}", "maximize" if greater else "minimize"
+
+
+def require_measured(metric: str | None, known: Sequence[str], what: str) -> None:
+    """Raises ConfigError if an evaluation of `what` does not give `metric`; None is the task's own choice."""
+    if metric and (plain := _plain(metric)) not in known:
+        raise ConfigError(
+            f"--metric_for_best_model={metric} is not measured by {what}, which gives {', '.join(known)}"
+            f"{nearest(plain, known)}"
+        )
+
+
+def _alone(values: Mapping[str, Any]) -> str:
+    return " with --prediction_loss_only" if values["prediction_loss_only"] else ""
+
+
+def _plain(metric: str) -> str:
+    return metric.removeprefix("eval_").removeprefix("eval/")

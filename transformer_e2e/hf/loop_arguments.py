@@ -17,6 +17,9 @@ def loop_arguments(args: TrainingArguments, metric_name: str, minimize: bool) ->
     changed.metric_for_best_model = metric_name.removeprefix("eval/")
     changed.greater_is_better = not minimize
     changed.ignore_data_skip = False
+    changed.eval_on_start = False  # `Timetable` knows; the library would do it again at every resume
+    # They draw from torch's generator once a training; a resumed one would draw again in its second epoch.
+    changed.dataloader_persistent_workers = False
     changed._n_gpu = min(changed.n_gpu, 1)  # several GPUs take a process each, under torchrun
     changed.remove_unused_columns = False  # `collate` knows which it needs
     return changed

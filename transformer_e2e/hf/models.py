@@ -72,7 +72,7 @@ def model_problems(arguments: Arguments, kind: str) -> list[str]:
         return str(error).splitlines()
     problems = _length_problems(arguments, config)
     if not problems and arguments.model.model_name_or_path is None:
-        problems = _shape_problems(config, kind)
+        problems = _start_problems(config) or _shape_problems(config, kind)
     return problems
 
 
@@ -259,6 +259,16 @@ def _length_problems(arguments: Arguments, config: PreTrainedConfig) -> list[str
     return [f"--{name}={length} is more than the {most} positions of this {config.model_type}; {works}"]
 
 
+def _start_problems(config: PreTrainedConfig) -> list[str]:
+    """An encoder-decoder from scratch would lack the tokens that its decoder begins with and ends at."""
+    if not config.is_encoder_decoder:
+        return []
+    return [
+        f"a {config.model_type} model is an encoder-decoder, which only works pretrained here "
+        "(--model_name_or_path); from scratch bert, distilbert, roberta and gpt2 work, for example"
+    ]
+
+
 def _shape_problems(config: PreTrainedConfig, kind: str) -> list[str]:
     """Whatever the architecture itself says of a configuration; weights are not allocated."""
     import torch
@@ -273,7 +283,8 @@ def _shape_problems(config: PreTrainedConfig, kind: str) -> list[str]:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    told = f"it knows no {error}" if isinstance(error, KeyError) else str(error)
+    return " ".join(told.split()) or type(error).__name__
 
 
 def _raise_lines(problems: Iterable[str]) -> None:

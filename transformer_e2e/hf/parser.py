@@ -89,10 +89,10 @@ def merge(flags: dict[str, Any], unknown: Sequence[str]) -> Given:
     hints = {name: hint for group in GROUPS for name, hint in get_type_hints(group).items()}
     problems: list[str] = []
     layers: list[tuple[str, Mapping[str, Any]]] = []
-    for text in unknown:
+    for before, text in zip(["", *unknown], unknown, strict=False):
         if text.endswith(FILE_SUFFIXES) and not text.startswith("-") and "=" not in text:
             layers.append((text, read_file(Path(text))))
-        else:
+        elif not _is_value(text, before):
             _take_loose(text, flags, hints, problems)
     layers.append(("environment", {k: v for k, v in from_environment().items() if k in hints}))
     layers.append(("flag", flags))
@@ -125,6 +125,11 @@ def read_file(path: Path) -> dict[str, Any]:
     return {str(name).lower(): value for name, value in content.items()}
 
 
+def _is_value(text: str, before: str) -> bool:
+    """Whether `text` is the value of the unknown flag `before`, which is a problem already."""
+    return before.startswith("--") and "=" not in before + text and not text.startswith(("-", "{"))
+
+
 def _take_loose(text: str, flags: dict[str, Any], hints: Mapping[str, Any], problems: list[str]) -> None:
     """What is no flag: `name=value` or a JSON object, which W&B's macros can produce; else a problem."""
     known = {*hints, *known_words()}
@@ -139,7 +144,7 @@ def _take_loose(text: str, flags: dict[str, Any], hints: Mapping[str, Any], prob
     elif equals and name in known:
         flags[name] = value
     elif text.startswith("-"):
-        near = nearest(name, [f"--{word}" for word in sorted(known)])
+        near = nearest(name.lower(), [f"--{word}" for word in sorted(known)])
         problems.append(f"unknown flag {name}{near}")
     else:
         problems.append(
@@ -164,7 +169,9 @@ def _take_layer(
         except KeepDefault:
             continue
         except ValueError as error:
-            problems.append(f"--{name}={value} ({source}) {error}")
+            rule = RULES.get(name)
+            told = rule.problem(name, value) if rule and rule.choices else None  # fewer than the library's
+            problems.append(told or f"--{name}={value} ({source}) {error}")
 
 
 def _defaults() -> dict[str, Any]:

@@ -27,7 +27,18 @@ OLD = {
     "dataset_config": "dataset_config_name",
     "gradient_checkpointing": "activation_checkpointing",
     "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
+    "answer_column": "label_column_name",
+    "shuffle_seed": "data_seed",
+    "torchdynamo": "torch_compile_backend",
 }
+# Switches that, when they are on, mean a value of another setting.
+SWITCHES = {
+    "group_by_length": ("train_sampling_strategy", "group_by_length"),
+    "adafactor": ("optim", "adafactor"),
+    "do_regression": ("problem_type", "regression"),
+    "use_mps_device": ("device", "mps"),
+}
+_DROPPED = "the library no longer has it"
 # Accepted and without effect, with the reason.
 GONE = {
     "overwrite_output_dir": "the same command continues a trial that was interrupted and skips one that is "
@@ -44,7 +55,43 @@ GONE = {
     "pad_to_max_length": "batches are padded as their task needs it",
     "local_rank": "torchrun says it by the environment",
     "skip_memory_metrics": "memory is logged as perf/",
+    "dataloader_persistent_workers": "workers begin anew with each epoch, as they must after a kill",
+    "label_names": "each task knows its labels; --label_column_name names their column",
+    "low_cpu_mem_usage": "the library loads weights as it thinks best",
+    "torch_dtype": "weights are kept in fp32; --bf16 or --fp16 computes in less",
+    "dtype": "weights are kept in fp32; --bf16 or --fp16 computes in less",
+    "attn_implementation": "the library chooses the fastest one that the model has",
+    "ignore_mismatched_sizes": "a classification head of another shape is always made anew",
+    "keep_linebreaks": "line breaks are always kept",
+    "shuffle_train_dataset": "training examples always come in an order drawn from --data_seed, or --seed",
+    "max_predict_samples": "transformer_e2e.scripts.evaluate and infer take other examples",
+    "predict_with_generate": "generative_qa always measures what the model writes",
+    "metric_name": "all metrics of the task are measured; --metric_for_best_model names the one that decides",
+    "n_best_size": "every span is looked at",
+    "version_2_with_negative": "questions without an answer are found in the data",
+    "null_score_diff_threshold": "no answer is given where it is likelier than the best span",
+    "text_column_delimiter": "two texts are given to the model as a pair",
+    "remove_splits": "only the splits train, validation and test are read",
+    "include_tokens_per_second": "perf/tokens_per_second is always logged",
+    "evaluate_during_training": "--eval_strategy says when to evaluate",
+    "fp16_opt_level": _DROPPED,
+    "fp16_backend": _DROPPED,
+    "half_precision_backend": _DROPPED,
+    "tpu_num_cores": _DROPPED,
+    "tpu_metrics_debug": _DROPPED,
+    "past_index": _DROPPED,
+    "mp_parameters": _DROPPED,
+    "ray_scope": _DROPPED,
+    "xpu_backend": _DROPPED,
+    "jit_mode_eval": _DROPPED,
+    "use_ipex": _DROPPED,
+    "include_inputs_for_metrics": _DROPPED,
+    "push_to_hub_model_id": _DROPPED,
+    "push_to_hub_organization": _DROPPED,
+    "push_to_hub_token": _DROPPED,
 }
+_SPLITS = "splits are found by their names: train, validation (or valid, val, dev), test"
+_SHARES = "--deepspeed=transformer_e2e/configs/deepspeed/zero3.json spreads the weights over processes"
 # Not accepted, with what works instead.
 REFUSED = {
     "push_to_hub": "the model is uploaded to W&B as an artifact; push that one",
@@ -52,8 +99,25 @@ REFUSED = {
     "ignore_data_skip": "a trial that begins its data anew after a kill is another trial",
     "auto_find_batch_size": "the batch size decides the result; choose --per_device_train_batch_size, and "
     "--gradient_accumulation_steps for what does not fit",
-    "fsdp": "--deepspeed=transformer_e2e/configs/deepspeed/zero3.json spreads the weights over processes",
+    "fsdp": _SHARES,
+    "sharded_ddp": _SHARES,
+    "accelerator_config": "how examples are ordered, divided and summed up decides the result, and whether a "
+    "trial goes on exactly; the batch size, --gradient_accumulation_steps and --dataloader_drop_last choose",
+    "debug": "train/grad_norm is logged, and one that is not finite ends the trial as diverged",
     "enable_jit_checkpoint": "a stop signal always makes a checkpoint first",
+    "trust_remote_code": "code from the hub is never run; architectures that transformers itself has work",
+    "token": "set HF_TOKEN or run `hf auth login`; a command line is seen by others, and kept",
+    "use_auth_token": "set HF_TOKEN or run `hf auth login`; a command line is seen by others, and kept",
+    "streaming": "a trial that goes on needs its data at any place; --max_train_samples takes a part of it",
+    "line_by_line": "texts are joined and cut into blocks of --block_size tokens",
+    "task_name": "--dataset_name=nyu-mll/glue --dataset_config_name=sst2 names one of GLUE's; "
+    "columns are inferred",
+    "train_split_name": _SPLITS,
+    "validation_split_name": _SPLITS,
+    "test_split_name": _SPLITS,
+    "num_beams": "an answer is written with the likeliest token each time",
+    "question_column": "--text_column_names=question,context names both columns",
+    "context_column": "--text_column_names=question,context names both columns",
 }
 
 
@@ -63,7 +127,7 @@ ALWAYS = ("do_train", "do_eval")
 
 def known_words() -> Iterator[str]:
     """Every other word, for the parser to accept."""
-    yield from (*ALIASES, *OLD, *GONE, *REFUSED, *ALWAYS)
+    yield from (*ALIASES, *OLD, *SWITCHES, *GONE, *REFUSED, *ALWAYS)
 
 
 def in_own_words(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], list[str]]:
@@ -76,11 +140,13 @@ def in_own_words(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], l
         if name in GONE or name in REFUSED or name in ALWAYS:
             _take_without_effect(name, _is_set(value), notes, problems)
             continue
-        own = ALIASES.get(name) or OLD.get(name) or name
+        if name in SWITCHES and not _is_set(value):
+            continue
+        own, value = SWITCHES.get(name) or (ALIASES.get(name) or OLD.get(name) or name, value)
         if own in settings:
             problems.append(f"--{name} and --{said_as[own]} are two names of --{own}; keep one of them")
-        if name in OLD:
-            notes.append(f"--{name} is understood as --{own}")
+        if name in OLD or name in SWITCHES:
+            notes.append(f"--{name} is understood as --{own}" + (f"={value}" if name in SWITCHES else ""))
         settings[own], said_as[own] = value, name
     return settings, notes, problems
 

@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 
 
 class Timetable:
-    def __init__(self, args: TrainingArguments, *, max_steps: int, steps_per_epoch: int) -> None:
+    def __init__(
+        self, args: TrainingArguments, *, max_steps: int, steps_per_epoch: int, at_start: bool
+    ) -> None:
+        """`at_start`: an evaluation comes before the first step."""
         self._args, self._max_steps, self._steps_per_epoch = args, max_steps, steps_per_epoch
+        self._at_start = at_start
 
     def logs(self, step: int) -> bool:
         """As `logging_strategy` says; the last step is logged, too, unless nothing is."""
@@ -25,8 +29,8 @@ class Timetable:
         return first or last or self._due(strategy, self._args.logging_steps, step)
 
     def evaluates(self, step: int) -> bool:
-        """As `eval_strategy`, `eval_delay` and `eval_on_start` say, and always after the last step."""
-        if step == self._max_steps or (step == 0 and self._args.eval_on_start):
+        """As `eval_strategy` and `eval_delay` say, before the first step if asked for, and after the last."""
+        if step == self._max_steps or (step == 0 and self._at_start):
             return True
         strategy = self._args.eval_strategy
         position = step / self._steps_per_epoch if strategy == "epoch" else step

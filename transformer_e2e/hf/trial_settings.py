@@ -65,6 +65,8 @@ def arguments_of(given: Given, directory: Path, place: Place) -> tuple[Arguments
 
     Raises ConfigError for a device that is not there, or for arguments that exclude each other.
     """
+    from transformer_e2e.hf.rehearsal import training_problems  # imports the Trainer: 4 seconds
+
     values = given.values
     device = resolve_device("cpu" if values["use_cpu"] else values["device"], place)
     precision, notes = usable_precision(values, device)
@@ -82,6 +84,7 @@ def arguments_of(given: Given, directory: Path, place: Place) -> tuple[Arguments
         training = TrainingArguments(**{**given.group(TrainingArguments), **precision, **own})
     except (ValueError, TypeError, OSError, ImportError) as error:
         raise ConfigError(f"these training arguments cannot be used: {error}") from None
+    ConfigError.raise_if(training_problems(training))
     if training.n_gpu > 1:  # Trainer would multiply the batch size, which the run ID names
         notes.append(f"one of {training.n_gpu} GPUs is used; torchrun --nproc_per_node uses more")
         training._n_gpu = 1

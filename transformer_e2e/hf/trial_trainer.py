@@ -63,6 +63,7 @@ class TrialTrainer(ExactTrainer):
         for callback in (DefaultFlowCallback, PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
         self.add_callback(Moments(self))
+        self.evaluates_at_start = args.eval_on_start
         self.metric_name, self.patience, self.on_progress = metric_name, patience, on_progress
         self.outcome: Outcome | None = None
         self.meter = Meter()
@@ -89,7 +90,10 @@ class TrialTrainer(ExactTrainer):
     def begin(self) -> None:
         """Before the first step: do what was still to do after the one that was saved."""
         self.timetable = Timetable(
-            self.args, max_steps=self.state.max_steps, steps_per_epoch=self.steps_per_epoch
+            self.args,
+            max_steps=self.state.max_steps,
+            steps_per_epoch=self.steps_per_epoch,
+            at_start=self.evaluates_at_start,
         )
         self.become_saved()
         self.kept = self.position()  # just loaded; or fresh, which the seed alone brings back

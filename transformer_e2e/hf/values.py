@@ -88,7 +88,7 @@ def _mapping(value: Any, *, text_works: bool) -> Any:
         return None
     if text.startswith("{"):
         return structure(text)
-    if text_works:
+    if text_works and text.endswith(".json"):
         return text
     raise ValueError('takes JSON such as {"name": 1}')
 

@@ -148,7 +148,7 @@ def trial_of(given: Given, argv: Sequence[str], here: Place, say: Say) -> TrialS
     spec = trial_spec(
         given,
         reports,
-        metric=deciding_metric(given.values, metric=module.METRIC, goal=module.GOAL),
+        metric=deciding_metric(given.values, metric=module.METRIC, goal=module.GOAL, known=module.METRICS),
         project=DEFAULT_PROJECT,
         entity=os.environ.get("WANDB_ENTITY"),
         rerun_command=shlex.join([*launcher, "-m", "transformer_e2e.scripts.train_hf", *argv, "--force"]),

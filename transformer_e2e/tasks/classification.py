@@ -19,6 +19,7 @@ from transformer_e2e.data.table_labels import Labels
 from transformer_e2e.data.tables import load_tables
 from transformer_e2e.errors import ConfigError, DataError, UserError
 from transformer_e2e.hf.arguments import Arguments
+from transformer_e2e.hf.identity import require_measured
 from transformer_e2e.hf.models import build_model, model_problems
 from transformer_e2e.hf.pipeline import Pipeline
 from transformer_e2e.hf.prepared import Prepared
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
 
 METRIC = "eval/loss"  # what both kinds of labels have; --metric_for_best_model names another
 GOAL = "minimize"
+OF_PROBLEM = {
+    "classification": ("loss", "accuracy", "f1"),
+    "regression": ("loss", "mse", "mae", "pearson", "r2"),
+}
+METRICS = tuple(dict.fromkeys(name for names in OF_PROBLEM.values() for name in names))
 KIND = "sequence_classification"
 
 
@@ -44,6 +50,8 @@ def open_task(arguments: Arguments, say: Say) -> Callable[[], Prepared]:
     try:
         tables = load_tables(arguments.data, seed=arguments.seed, say=say)
         examples = read_examples(arguments.data, tables, say)
+        problem = str(examples.schema.problem)
+        require_measured(arguments.training.metric_for_best_model, OF_PROBLEM[problem], f"a {problem}")
     except UserError as error:
         if not problems:
             raise

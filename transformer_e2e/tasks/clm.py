@@ -17,6 +17,7 @@ from transformer_e2e.tasks.registry import Row, Say
 
 METRIC = "eval/loss"
 GOAL = "minimize"
+METRICS = ("loss", "perplexity")
 NEW_TOKENS = 64  # of a continuation, at most
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 METRIC = "eval/f1"
 GOAL = "maximize"
+METRICS = ("loss", "exact_match", "f1")
 KIND = "question_answering"
 
 

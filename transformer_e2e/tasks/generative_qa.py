@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 METRIC = "eval/loss"
 GOAL = "minimize"
+METRICS = ("loss", "exact_match", "f1")
 KIND = "causal"
 
 

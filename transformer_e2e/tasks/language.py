@@ -160,6 +160,8 @@ def wrapping(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[int, ...], tuple
 def _texts(arguments: Arguments, say: Say) -> Texts:
     tables = load_tables(arguments.data, seed=arguments.seed, say=say)
     column = text_column(tables.train, arguments.data.text_column_names, tables.name)
+    if column != "text" and not arguments.data.text_column_names:
+        say(f"text: {column}")
     text_column(tables.validation, column, f"{tables.name} ({tables.validation_split})")
     train, validation = (documents(table[column]) for table in (tables.train, tables.validation))
     for side, found in (("training", train), ("validation", validation)):

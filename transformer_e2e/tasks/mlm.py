@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 METRIC = "eval/loss"
 GOAL = "minimize"
+METRICS = ("loss", "perplexity")
 TRAINING, EVALUATION = 1, 2  # keep the masks of the two apart
 
 

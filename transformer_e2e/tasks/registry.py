@@ -17,6 +17,7 @@ Row = Mapping[str, Any]  # one example as it stands in the data set
 class Task(Protocol):
     METRIC: str  # the metric that decides which checkpoint is best, e.g. "eval/loss"
     GOAL: str  # "minimize" or "maximize"
+    METRICS: tuple[str, ...]  # all that an evaluation may give, without eval/
 
     def open_task(self, arguments: Arguments, say: Say) -> Callable[[], Prepared]:
         """Load the raw data, infer what was not said, and check all inputs; raises UserErrors, all at once.
