@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from tests.unit.test_hf_parser import given, problems, values
+from transformer_e2e.config.hf_settings import DataArguments, ModelArguments, RunArguments
+from transformer_e2e.hf.spelling import known_words
 
 
 @pytest.mark.parametrize(
@@ -95,6 +98,15 @@ def test_a_flag_that_would_change_the_result_is_refused_with_a_way_out(argv: lis
     text = problems(*argv)
     assert f"{argv[0]} is not possible here" in text and way_out in text, text
     assert "hf_secret" not in text
+
+
+def test_no_setting_of_our_own_is_taken_for_a_word_without_effect() -> None:
+    own = {item.name for group in (ModelArguments, DataArguments, RunArguments) for item in fields(group)}
+    assert own & set(known_words()) == set()
+    found = given("--task=generative_qa", "--pad_to_max_length")
+    assert found.values["pad_to_max_length"] is True and found.notes == []
+    (note,) = given("--task=classification", "--pad_to_max_length").notes
+    assert note.startswith("--pad_to_max_length has no effect with --task=classification")
 
 
 def test_an_unknown_flag_and_its_value_are_one_problem() -> None:

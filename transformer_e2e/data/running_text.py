@@ -72,7 +72,9 @@ def token_stream(
     the tokenizer. Very long texts are encoded in parts, cut where one line follows another.
     """
     build = partial(_build, texts, encode, end, "<u2" if vocab_size <= 1 << 16 else "<u4", workers)
-    facts = open_or_build(directory, build, what=f"{len(texts):,} texts as tokens")
+    facts = open_or_build(
+        directory, build, what=f"the tokens of {len(texts):,} document" + "s" * (len(texts) != 1)
+    )
     if not facts["tokens"]:
         return np.zeros(0, dtype=np.uint16)
     return np.memmap(directory / TOKENS, dtype=facts["dtype"], mode="r")

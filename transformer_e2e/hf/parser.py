@@ -24,7 +24,7 @@ from transformer_e2e.config.option import Rule
 from transformer_e2e.config.sources import from_environment
 from transformer_e2e.config.yaml_file import read_yaml
 from transformer_e2e.errors import ConfigError, nearest
-from transformer_e2e.hf.defaults import DEFAULTS, FROM_SCRATCH, RULES, conflicts
+from transformer_e2e.hf.defaults import DEFAULTS, FROM_SCRATCH, RULES, conflicts, without_effect
 from transformer_e2e.hf.spelling import in_own_words, known_words
 from transformer_e2e.hf.values import is_flag, read_value, structure, takes_list
 
@@ -106,6 +106,7 @@ def merge(flags: dict[str, Any], unknown: Sequence[str]) -> Given:
     given.values.update(
         vars(DataArguments(**given.group(DataArguments)))
     )  # fills in what depends on the task
+    given.notes.extend(without_effect(given.values))
     problems += _range_problems(given) + conflicts(given.values)
     ConfigError.raise_if(problems)
     return given

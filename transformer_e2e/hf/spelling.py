@@ -52,7 +52,6 @@ GONE = {
     "logging_nan_inf_filter": "a loss that is not finite is always shown, and ends the training as diverged",
     "disable_tqdm": "the progress bar shows on a terminal only",
     "use_fast_tokenizer": "tokenizers are always the fast ones",
-    "pad_to_max_length": "batches are padded as their task needs it",
     "local_rank": "torchrun says it by the environment",
     "skip_memory_metrics": "memory is logged as perf/",
     "dataloader_persistent_workers": "workers begin anew with each epoch, as they must after a kill",
