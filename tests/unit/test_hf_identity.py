@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -179,11 +180,13 @@ def test_fp16_becomes_what_the_device_can() -> None:
     assert found["bf16"] == notes[0].endswith("bf16 instead")
 
 
-def test_the_arguments_that_the_parts_get(tmp_path: Path) -> None:
+def test_the_arguments_that_the_parts_get(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DS_ACCELERATOR", raising=False)
     found = given("--task=clm", "--device=cpu", "--fp16", "--report_to=wandb", "--load_best_model_at_end")
     arguments, notes = arguments_of(found, tmp_path / "trial", Place())
     training = arguments.training
     assert (arguments.task, arguments.seed, len(notes)) == ("clm", 42, 1)
+    assert os.environ["DS_ACCELERATOR"] == "cpu"  # else a warning that no GPU is found, at every start
     assert training.report_to == [] and training.fp16 is False and training.use_cpu
     assert training.output_dir == str(tmp_path / "trial") and not (tmp_path / "trial").exists()
     assert not training.load_best_model_at_end and not training.logging_nan_inf_filter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,8 @@ def arguments_of(given: Given, directory: Path, place: Place) -> tuple[Arguments
     values = given.values
     device = resolve_device("cpu" if values["use_cpu"] else values["device"], place)
     precision, notes = usable_precision(values, device)
+    if device.type == "cpu":  # DeepSpeed, which the Trainer imports, would warn that it finds nothing else
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
     if values["deepspeed"]:
         deepspeed.make_ready(on_cpu=device.type == "cpu")
     own: dict[str, Any] = {
