@@ -122,6 +122,29 @@ def test_the_table_says_what_each_metric_was_measured_on():
     assert "examples" not in table([row("b")], [], "eval/loss", "minimize")
 
 
+def test_a_narrow_screen_cuts_nothing_off(monkeypatch: pytest.MonkeyPatch):
+    facts = {"data/name": "python-docstrings", "data/split": "validation", "data/examples": 1234}
+    settings = {"per_device_train_batch_size": 16, "learning_rate": 0.1, "num_train_epochs": 3}
+    rows = [
+        TrialRow(run=name, run_id=name * 31, outcome="finished", value=0.5, summary=facts, settings=settings)
+        for name in "ab"
+    ]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for columns in ("80", "60"):
+        monkeypatch.setenv("COLUMNS", columns)
+        lines = table(rows, list(settings), "eval/f1", "maximize").splitlines()
+        assert max(map(len, lines)) <= int(columns)
+        assert lines[0].split() == ["*", "a" * 31, "finished", "eval/f1", "0.5000"]
+        below = " ".join(
+            line.strip() for line in lines[1 : lines.index(next(x for x in lines if "bbb" in x))]
+        )
+        for name, value in settings.items():
+            assert f"{name} {value}" in below
+        assert "python-docstrings, validation, 1,234 examples" in below
+    monkeypatch.setenv("COLUMNS", "200")
+    assert len(table(rows, list(settings), "eval/f1", "maximize").splitlines()) == 5  # 3 of the head
+
+
 def test_the_sweep_is_read_from_what_wandb_prints():
     coloured = (
         "wandb: Creating sweep with ID: \x1b[33mab12\x1b[0m\n"

@@ -6,7 +6,8 @@ import contextlib
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from transformer_e2e.errors import CheckpointError
@@ -26,11 +27,13 @@ YARDSTICKS = {  # the names that metrics.yardsticks gives them
 }
 _FACTS = {"name": "data", "split": "split", "examples": "examples"}  # what a trial's metrics come from
 _NAME_WIDTH = 12
-_LOG_WIDTH = 180  # a file or a pipe has no width; rich would cut at 80
+_WIDEST = 1000  # characters; a file or a pipe has no width, and gets every table whole
+_INDENT = "     "
 
 
 def table(rows: Sequence[TrialRow], searched: Sequence[str], metric: str, goal: str) -> str:
-    """One line a trial, the best first and marked; coloured on a terminal."""
+    """One line a trial, the best first and marked; coloured on a terminal. On a screen that is too narrow for
+    that a trial takes a few lines, and nothing is cut off."""
     from rich.console import Console
     from rich.table import Table
 
@@ -41,29 +44,65 @@ def table(rows: Sequence[TrialRow], searched: Sequence[str], metric: str, goal: 
     for title in ("", "trial", "outcome", *searched, *titles, metric, *bits, "time"):
         shown.add_column(
             in_lines(title) if title in searched else title,
-            no_wrap=title in ("trial", "outcome", *titles, metric),
-            overflow="fold",
+            no_wrap=True,
             justify="left" if title in ("", "trial") else "right",
         )
     for place, row in enumerate(ranked(rows, goal)):
-        best = place == 0 and row.value is not None
         style = MARKS.get(row.outcome)
         shown.add_row(
-            "*" if best else "",
+            _mark(place, row),
             row.run_id,
             f"[{style}]{row.outcome}[/]" if style else row.outcome,
             *[label(setting(row.settings, name)) for name in searched],
             *[_fact(row, name) for name in facts],
-            "" if row.value is None else f"{row.value:.4f}",
+            _value(row),
             *[_bits_text(row) for _ in bits],
-            "" if row.seconds is None else clock(row.seconds),
-            style="bold" if best else None,
+            _time(row),
+            style="bold" if _mark(place, row) else None,
         )
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _LOG_WIDTH
+    needed = Console(width=_WIDEST).measure(shown).maximum
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else needed
+    if needed > width:
+        return "\n".join(_stacked(ranked(rows, goal), searched, facts, metric, width))
     console = Console(width=width)
     with console.capture() as capture:
         console.print(shown)
     return capture.get().rstrip("\n")
+
+
+def _stacked(
+    rows: Sequence[TrialRow], searched: Sequence[str], facts: Sequence[str], metric: str, width: int
+) -> Iterator[str]:
+    """A line for each trial, and below it what was searched and what it was measured on."""
+    for place, row in enumerate(rows):
+        bits = f"bits/byte {_bits_text(row)}" if bits_per_byte(row) is not None else ""
+        value = f"{metric} {_value(row)}" if row.value is not None else ""
+        yield "  ".join(
+            filter(None, (_mark(place, row) or " ", row.run_id, row.outcome, value, bits, _time(row)))
+        )
+        settings = ", ".join(f"{name} {label(setting(row.settings, name))}" for name in searched)
+        measured = ", ".join(filter(None, (_fact(row, name) for name in facts)))
+        for text in (settings, f"{measured} examples" if measured else ""):
+            yield from textwrap.wrap(
+                text,
+                width,
+                initial_indent=_INDENT,
+                subsequent_indent=_INDENT,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+
+
+def _mark(place: int, row: TrialRow) -> str:
+    return "*" if place == 0 and row.value is not None else ""
+
+
+def _value(row: TrialRow) -> str:
+    return "" if row.value is None else f"{row.value:.4f}"
+
+
+def _time(row: TrialRow) -> str:
+    return "" if row.seconds is None else clock(row.seconds)
 
 
 def in_lines(name: str) -> str:
