@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,8 @@ def test_a_boolean_that_is_on_can_be_switched_off() -> None:
         (["--max_train_samples", "None"], "max_train_samples", None),
         (["--max_train_samples", "1000"], "max_train_samples", 1000),
         (["--eval_steps=None"], "eval_steps", None),
+        (["--cache_dir=None"], "cache_dir", "data_snapshots"),
+        (["--project=null"], "project", None),
         (["--learning_rate=None"], "learning_rate", 5e-4),
         (["--config_overrides", "hidden_size=128,num_hidden_layers=2"], "config_overrides", None),
         (['--lr_scheduler_kwargs={"num_cycles": 2}'], "lr_scheduler_kwargs", {"num_cycles": 2}),
@@ -85,8 +89,8 @@ def test_a_boolean_that_is_on_can_be_switched_off() -> None:
             "deepspeed",
             {"zero_optimization": {"stage": 2}},
         ),
-        (["--include_for_metrics", "inputs", "loss"], "include_for_metrics", ["inputs", "loss"]),
-        (["--include_for_metrics=['inputs', 'loss']"], "include_for_metrics", ["inputs", "loss"]),
+        (["--report_to", "wandb", "wandb"], "report_to", ["wandb", "wandb"]),
+        (["--report_to=['wandb']"], "report_to", ["wandb"]),
         (["--report_to=wandb"], "report_to", ["wandb"]),
         (["--lr_scheduler_type=cosine"], "lr_scheduler_type", "cosine"),
         (["--seed", "7"], "seed", 7),
@@ -218,15 +222,19 @@ def test_what_print_config_shows_is_an_argument_file_again(
         "--task=clm",
         "--lr=1e-5",
         '--lr_scheduler_kwargs={"num_cycles": 2}',
-        "--include_for_metrics",
-        "inputs",
-        "loss",
+        "--report_to=none",
     )
     print_settings(found)
     shown = capsys.readouterr().out
     assert "adam_epsilon: 1e-08" in shown and "# flag" in shown
     (tmp_path / "all.yaml").write_text(shown)
     assert given(str(tmp_path / "all.yaml")).values == found.values
+
+
+def test_a_reader_of_print_config_may_have_enough() -> None:
+    command = f"{sys.executable} -m transformer_e2e.scripts.train_hf --print_config | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith("model_name_or_path: null") and done.stderr == ""
 
 
 def test_what_would_break_a_promise_is_refused_with_another_way() -> None:

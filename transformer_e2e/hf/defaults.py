@@ -15,6 +15,7 @@ DEFAULTS: dict[str, Any] = {
     "save_steps": 0.1,
     "save_total_limit": 2,
     "report_to": ["wandb"],
+    "project": None,
 }
 # A model that begins with random weights wants larger steps, and a warm-up of a tenth of them.
 FROM_SCRATCH: dict[str, Any] = {"learning_rate": 5e-4, "warmup_steps": 0.1}
@@ -25,6 +26,17 @@ TRACKERS = ("wandb", "all", "none")
 # The state of any other is of a form, or in a package, with which an exact resume was never seen.
 OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "adagrad", "rmsprop")
 
+# What `--help` says of a setting where the library's own words are wrong here, or name no value.
+HELP = {
+    "optim": f"optimizer: {', '.join(OPTIMIZERS)}",
+    "report_to": "wandb; or none: nothing goes to W&B",
+    "project": "W&B project (None: WANDB_PROJECT, else transformer-e2e)",
+    "run_name": "replaces the readable part of the run ID",
+    "save_total_limit": "checkpoints that are kept besides the best one",
+    "metric_for_best_model": "metric that decides which checkpoint is the best, e.g. loss, accuracy, f1, "
+    "exact_match (None: f1 for extractive_qa, else loss)",
+    "optim_args": 'arguments of the optimizer, e.g. "momentum=0.9" of sgd',
+}
 RULES = {
     "optim": Rule(choices=OPTIMIZERS),
     "per_device_train_batch_size": Rule(minimum=1),
@@ -65,6 +77,10 @@ def conflicts(values: Mapping[str, Any]) -> list[str]:
     if values["max_steps"] != -1 and values["max_steps"] < 1:
         steps = values["max_steps"]
         found.append(f"--max_steps={steps} must be at least 1; -1: as many as --num_train_epochs says")
+    if not values["dataloader_in_order"]:
+        found.append("--dataloader_in_order=false is not possible here: a trial's batches come in one order")
+    if not values["eval_do_concat_batches"]:
+        found.append("--eval_do_concat_batches=false is not possible here: metrics are of all examples")
     if values["batch_eval_metrics"]:
         found.append(
             "--batch_eval_metrics is not possible here: F1 and correlations are of all examples together; "

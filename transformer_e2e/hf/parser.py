@@ -24,9 +24,9 @@ from transformer_e2e.config.option import Rule
 from transformer_e2e.config.sources import from_environment
 from transformer_e2e.config.yaml_file import read_yaml
 from transformer_e2e.errors import ConfigError, nearest
-from transformer_e2e.hf.defaults import DEFAULTS, FROM_SCRATCH, RULES, conflicts, without_effect
+from transformer_e2e.hf.defaults import DEFAULTS, FROM_SCRATCH, HELP, RULES, conflicts, without_effect
 from transformer_e2e.hf.spelling import in_own_words, known_words
-from transformer_e2e.hf.values import is_flag, read_value, structure, takes_list
+from transformer_e2e.hf.values import choices, is_flag, read_value, structure, takes_list
 
 TITLES = {
     ModelArguments: "model",
@@ -65,7 +65,7 @@ class TrialArgumentParser(HfArgumentParser):
         section = self.add_argument_group(TITLES[dtype])
         for name, hint in get_type_hints(dtype).items():
             item = dtype.__dataclass_fields__[name]
-            text = argparse.SUPPRESS if name in known_words() else _help(item)
+            text = argparse.SUPPRESS if name in known_words() else _help(item, hint)
             if is_flag(hint) or "const" in item.metadata:  # --fsdp takes a word, or none
                 _add_boolean(section, name, text)
                 _add_negation(section, name)
@@ -231,12 +231,14 @@ def _underscored(text: str) -> str:
     return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else text
 
 
-def _help(item: Field[Any]) -> str:
+def _help(item: Field[Any], hint: Any) -> str:
     default = DEFAULTS.get(item.name, _default(item))
     if item.name in FROM_SCRATCH:
         default = f"{default}, from scratch {FROM_SCRATCH[item.name]}"
     facts = [str(rule)] if (rule := _rule(item)) and str(rule) else []
-    text = re.sub("%+", "%%", item.metadata.get("help", ""))
+    if item.name not in HELP and (words := choices(hint)):
+        facts.append(f"one of {', '.join(words)}")
+    text = HELP.get(item.name) or re.sub("%+", "%%", item.metadata.get("help", ""))
     return f"{text} [{'; '.join([*facts, f'default: {default}'])}]"
 
 

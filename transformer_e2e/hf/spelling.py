@@ -38,6 +38,7 @@ SWITCHES = {
     "do_regression": ("problem_type", "regression"),
     "use_mps_device": ("device", "mps"),
 }
+_TO_WANDB = "rows and models go to W&B"
 _DROPPED = "the library no longer has it"
 # Accepted and without effect, with the reason.
 GONE = {
@@ -56,6 +57,14 @@ GONE = {
     "skip_memory_metrics": "memory is logged as perf/",
     "dataloader_persistent_workers": "workers begin anew with each epoch, as they must after a kill",
     "label_names": "each task knows its labels; --label_column_name names their column",
+    "remove_unused_columns": "each task knows which columns it needs",
+    "restore_callback_states_from_checkpoint": "a checkpoint always holds all of the training's state",
+    "save_on_each_node": "rank 0 alone saves",
+    "log_on_each_node": "rank 0 alone logs",
+    "include_for_metrics": "each task knows what its metrics need",
+    **dict.fromkeys(("hub_model_id", "hub_strategy", "hub_private_repo", "hub_always_push"), _TO_WANDB),
+    **dict.fromkeys(("hub_revision", "hub_token"), _TO_WANDB),
+    **dict.fromkeys(("trackio_space_id", "trackio_bucket_id", "trackio_static_space_id"), _TO_WANDB),
     "low_cpu_mem_usage": "the library loads weights as it thinks best",
     "torch_dtype": "weights are kept in fp32; --bf16 or --fp16 computes in less",
     "dtype": "weights are kept in fp32; --bf16 or --fp16 computes in less",
@@ -99,6 +108,8 @@ REFUSED = {
     "auto_find_batch_size": "the batch size decides the result; choose --per_device_train_batch_size, and "
     "--gradient_accumulation_steps for what does not fit",
     "fsdp": _SHARES,
+    "fsdp_config": _SHARES,
+    "optim_target_modules": "it is for optimizers whose state could not be resumed exactly",
     "sharded_ddp": _SHARES,
     "accelerator_config": "how examples are ordered, divided and summed up decides the result, and whether a "
     "trial goes on exactly; the batch size, --gradient_accumulation_steps and --dataloader_drop_last choose",

@@ -46,6 +46,8 @@ def read_value(value: Any, hint: Any) -> Any:
         if isinstance(kind, type) and issubclass(kind, Enum):
             return _member(value, kind)
     if str in kinds:
+        if type(None) not in typing.get_args(hint) and str(value).strip().lower() in NONE_WORDS:
+            raise KeepDefault  # a folder named None is nobody's wish
         return convert(value, str | None if type(None) in typing.get_args(hint) else str)
     if kinds[0] in (int, float, bool):
         return convert(value, hint)
@@ -93,11 +95,17 @@ def _mapping(value: Any, *, text_works: bool) -> Any:
     raise ValueError('takes JSON such as {"name": 1}')
 
 
+def choices(hint: Any) -> list[str]:
+    """The words that a field takes whose type names them; else none."""
+    enums = [kind for kind in members(hint) if isinstance(kind, type) and issubclass(kind, Enum)]
+    return [str(item.value) for kind in enums for item in kind]
+
+
 def _member(value: Any, kind: type[Enum]) -> str:
     text = str(value).strip()
     if value is None or text.lower() in NONE_WORDS:
         raise KeepDefault
-    known = [str(item.value) for item in kind]
+    known = choices(kind)
     # YAML reads a bare `no` as false.
     text = "no" if value is False and "no" in known else text
     if text not in known:

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING
 
 from transformer_e2e.compute.place import Place, place
 from transformer_e2e.errors import exit_code_of
-from transformer_e2e.launch.console import open_console
+from transformer_e2e.launch.console import open_console, reader_may_leave
 from transformer_e2e.launch.environment import DEFAULT_PROJECT, load_dotenv
 from transformer_e2e.launch.ranks import Stage, await_own_signal, follow, lead, told_once
 from transformer_e2e.runs.outcome import Outcome
@@ -62,8 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         settings = merge(flags, unknown)
         if show:
-            if here.is_main:
-                print_settings(settings)
+            with reader_may_leave():
+                if here.is_main:
+                    print_settings(settings)
+                    sys.stdout.flush()
             return 0
         return single(settings, given, here)
 
