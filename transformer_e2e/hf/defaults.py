@@ -20,7 +20,6 @@ DEFAULTS: dict[str, Any] = {
 # A model that begins with random weights wants larger steps, and a warm-up of a tenth of them.
 FROM_SCRATCH: dict[str, Any] = {"learning_rate": 5e-4, "warmup_steps": 0.1}
 
-ANSWERING = ("extractive_qa", "generative_qa")
 TRACKERS = ("wandb", "all", "none")
 
 # The state of any other is of a form, or in a package, with which an exact resume was never seen.
@@ -58,14 +57,6 @@ RULES = {
     "seed": Rule(minimum=0, maximum=2**31 - 1),
     "data_seed": Rule(minimum=0, maximum=2**31 - 1),
 }
-
-
-def without_effect(values: Mapping[str, Any]) -> list[str]:
-    """Notes on settings that another one leaves without effect."""
-    if values["pad_to_max_length"] and values["task"] not in ANSWERING:
-        task = values["task"]
-        return [f"--pad_to_max_length has no effect with --task={task}: batches are as long as their longest"]
-    return []
 
 
 def conflicts(values: Mapping[str, Any]) -> list[str]:

@@ -24,7 +24,8 @@ from transformer_e2e.config.option import Rule
 from transformer_e2e.config.sources import from_environment
 from transformer_e2e.config.yaml_file import read_yaml
 from transformer_e2e.errors import ConfigError, nearest
-from transformer_e2e.hf.defaults import DEFAULTS, FROM_SCRATCH, HELP, RULES, conflicts, without_effect
+from transformer_e2e.hf.defaults import DEFAULTS, FROM_SCRATCH, HELP, RULES, conflicts
+from transformer_e2e.hf.effects import length_of_blocks, without_effect
 from transformer_e2e.hf.spelling import in_own_words, known_words
 from transformer_e2e.hf.values import choices, is_flag, read_value, structure, takes_list
 
@@ -103,10 +104,12 @@ def merge(flags: dict[str, Any], unknown: Sequence[str]) -> Given:
         for name, value in FROM_SCRATCH.items():
             if given.sources[name] == "default":
                 given.values[name] = value
+    outside = [name for name, source in given.sources.items() if source != "default"]
+    given.notes.extend(length_of_blocks(given.values, outside, _defaults()))
+    given.notes.extend(without_effect(given.values, outside, _defaults()))
     given.values.update(
         vars(DataArguments(**given.group(DataArguments)))
     )  # fills in what depends on the task
-    given.notes.extend(without_effect(given.values))
     problems += _range_problems(given) + conflicts(given.values)
     ConfigError.raise_if(problems)
     return given
