@@ -69,6 +69,12 @@ def test_the_end_of_a_book_in_one_line_is_held_out(tmp_path: Path, task: str) ->
     assert load_table(data, "validation", quiet)["text"][:] == [validation]
 
 
+def test_a_text_that_is_too_short_for_any_block_is_refused_as_such(tmp_path: Path) -> None:
+    changes = {"train_file": str(write(tmp_path / "a.txt", "a" * 500)), "cache_dir": str(tmp_path)}
+    with pytest.raises(DataError, match=r"--block_size=8, but the training text .* tokens; give more text"):
+        open_texts(all_arguments(task="mlm", vocab_size=300, block_size=8, **changes), quiet)
+
+
 def test_the_column_that_is_read_as_running_text_is_said(tmp_path: Path) -> None:
     rows = "".join(f'{{"body": "{"some words " * 60}{n}", "title": "t"}}\n' for n in range(20))
     said: list[str] = []

@@ -12,6 +12,7 @@ from transformer_e2e.config.option import option
 from transformer_e2e.config.settings import DEVICES
 
 TASKS = ("mlm", "clm", "classification", "extractive_qa", "generative_qa")
+SHORTEST_BLOCK = 8  # tokens
 PROBLEMS = ("auto", "classification", "regression")
 
 
@@ -58,7 +59,7 @@ class DataArguments:
         minimum=1,
         maximum=50,
     )
-    block_size: int = option(128, "tokens in one block of mlm and clm", minimum=8)
+    block_size: int = option(128, "tokens in one block of mlm and clm", minimum=SHORTEST_BLOCK)
     max_seq_length: int = option(
         0,
         "tokens in one example of classification and question answering; longer ones are cut or windowed "

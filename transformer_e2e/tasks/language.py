@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from transformer_e2e.config.hf_settings import SHORTEST_BLOCK
 from transformer_e2e.data.running_text import Blocks, documents, text_column, token_stream
 from transformer_e2e.data.schema import Schema
 from transformer_e2e.data.snapshots import fingerprint
@@ -183,10 +184,11 @@ def _prose(arguments: Arguments, texts: Texts, say: Say) -> Prose:
     ):
         blocks = Blocks(_stream(arguments, tokenizer, documents_), data.block_size, before, after, most)
         if not len(blocks):
+            most_tokens = len(blocks.stream) + len(before) + len(after)
+            works = f"the largest that works is {most_tokens}"
             raise DataError(
                 f"--block_size={data.block_size}, but the {side} text of {texts.name} has "
-                f"{len(blocks.stream)} tokens; the largest that works is "
-                f"{len(blocks.stream) + len(before) + len(after)}"
+                f"{len(blocks.stream)} tokens; {works if most_tokens >= SHORTEST_BLOCK else 'give more text'}"
             )
         sides.append(blocks)
     say(f"{len(sides[0]):,} training blocks of {data.block_size} tokens, {len(sides[1]):,} of validation")
