@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from transformer_e2e.plots import trial
 from transformer_e2e.plots.history import Stretch, TrialHistory
 from transformer_e2e.plots.smooth import smoothed
 from transformer_e2e.plots.trial import plot_trial
@@ -121,3 +122,46 @@ def test_every_history_with_a_loss_becomes_a_picture(tmp_path: Path, drawn: Tria
 def test_a_trial_that_logged_no_loss_gets_no_picture(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     assert plot_trial(history(rows), tmp_path / "no.png") is None
     assert not list(tmp_path.iterdir())
+
+
+def drawn_axes(drawn: TrialHistory, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The axes of its picture, by title; the main one is "loss"."""
+    figures: list[Any] = []
+    monkeypatch.setattr(trial, "write", lambda figure, path: figures.append(figure))
+    plot_trial(drawn, Path("unused"))
+    (figure,) = figures
+    figure.canvas.draw()
+    return {axis.get_title(loc="left") or "loss": axis for axis in figure.axes}
+
+
+CLASSES = history(
+    [row(n, train_loss=0.7, perf_tokens_per_second=9.0) for n in (1, 2, 3)]
+    + [row(4, train_loss=0.2, eval_loss=0.69, eval_accuracy=0.5, eval_f1=0.3, train_learning_rate=1e-3)]
+    + [row(5, train_loss=0.9, eval_loss=0.7, eval_accuracy=0.6, eval_f1=0.2)],
+    metric="eval/accuracy",
+    goal="maximize",
+    unit="",
+)
+
+
+def test_a_loss_of_examples_is_not_called_one_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert drawn_axes(CLASSES, monkeypatch)["loss"].get_ylabel() == "loss"
+    assert drawn_axes(KILLED, monkeypatch)["loss"].get_ylabel() == "loss [nats/token]"
+
+
+def test_scores_have_a_panel_and_the_deciding_one_a_star(monkeypatch: pytest.MonkeyPatch) -> None:
+    axis = drawn_axes(CLASSES, monkeypatch)["validation: scores"]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["accuracy", "f1"]
+    stars = [line for line in axis.get_lines() if line.get_marker() == "*"]
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in stars] == [(5, 0.6)]
+    assert "validation: scores" not in drawn_axes(KILLED, monkeypatch)
+
+
+def test_a_short_training_is_seen_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    axes = drawn_axes(CLASSES, monkeypatch)
+    low, high = axes["loss"].get_ylim()
+    assert low < 0.2 and high > 0.9
+    ticks = [text.get_text() for text in axes["loss"].get_xticklabels()]
+    assert len(ticks) == len(set(ticks)), ticks
+    (line,) = axes["learning rate"].get_lines()
+    assert line.get_marker() == "o"  # a line through one point is not seen

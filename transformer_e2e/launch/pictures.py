@@ -12,6 +12,7 @@ from transformer_e2e.plots.history import TrialHistory
 from transformer_e2e.plots.trial import plot_trial
 from transformer_e2e.runs import completion
 from transformer_e2e.runs.attempts import read_attempts
+from transformer_e2e.runs.config_file import known_settings
 from transformer_e2e.runs.journal import read_journal
 from transformer_e2e.runs.spec import DIVERGED_METRIC
 from transformer_e2e.runs.tracker_connection import Connection
@@ -44,8 +45,11 @@ def local_history(root: Path, run_id: str) -> TrialHistory:
         record = completion.read(root, run_id)
     attempts = read_attempts(directory)
     rows = read_journal(directory)
+    unit = unit_of(known_settings(directory).get("task"))
     if record is None:
-        return TrialHistory(run_id=run_id, rows=rows, attempts=attempts, outcome=_last_ending(attempts))
+        return TrialHistory(
+            run_id=run_id, rows=rows, attempts=attempts, outcome=_last_ending(attempts), unit=unit
+        )
     return TrialHistory(
         run_id=run_id,
         rows=without_worst(rows, record.metric_name),
@@ -53,6 +57,7 @@ def local_history(root: Path, run_id: str) -> TrialHistory:
         outcome=str(record.outcome),
         metric=record.metric_name,
         goal=record.goal,
+        unit=unit,
         yardsticks=yardsticks_of(record.metrics),
     )
 
@@ -98,4 +103,10 @@ def remote_history(run: RunView, *, entity: str, project: str) -> TrialHistory:
         rows=without_worst(rows, TrialHistory.metric),
         outcome="diverged" if run.summary.get("diverged") else run.state,
         yardsticks=yardsticks_of(run.summary),
+        unit=unit_of(run.config.get("task")),
     )
+
+
+def unit_of(task: Any) -> str:
+    """Of the losses of a task of the Hugging Face program; None is a language model from scratch."""
+    return "" if task in ("classification", "extractive_qa") else "nats/token"

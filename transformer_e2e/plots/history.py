@@ -32,6 +32,7 @@ class TrialHistory:
     outcome: str = ""  # finished, early_stopped, pruned, diverged, terminated, ...; empty: unknown
     metric: str = "eval/loss"
     goal: str = "minimize"
+    unit: str = "nats/token"  # of a loss; empty: it is not that of tokens
     yardsticks: Mapping[str, float] = field(default_factory=dict)  # bits per byte by name, e.g. gzip
 
     def series(self, name: str) -> list[Point]:
@@ -47,6 +48,10 @@ class TrialHistory:
         """The best evaluation, the earlier one of equals; None without any."""
         sign = -1 if self.goal == "maximize" else 1
         return min(self.series(self.metric), key=lambda point: sign * point[1], default=None)
+
+    @property
+    def loss_name(self) -> str:
+        return f"loss [{self.unit}]" if self.unit else "loss"
 
     @property
     def last_step(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,18 +12,21 @@ from transformer_e2e.plots.scale import readable_limits
 from transformer_e2e.plots.smooth import smoothed
 
 _LOG_FROM = 6.0  # highest loss over lowest, from which on the axis is logarithmic
+OF_THE_LOSS = ("eval/loss", "eval/bits_per_byte", "eval/perplexity")
+_FEW_VALUES = 60  # up to so many losses none is left outside: each is one that somebody looks for
 _REACH = 0.4  # a yardstick this part of the axis below the curves is still shown
 _CROWDED = 0.035  # labels nearer than this part of the axis share a line
 
 
 def draw_losses(axis: Any, history: TrialHistory) -> None:
-    """Losses in nats per token; where bits per byte were logged, a second axis on the right shows them."""
+    """Losses in the history's unit; a second axis on the right for bits per byte, where they were logged."""
     train, evaluated = history.series("train/loss"), history.series("eval/loss")
     seen = _draw_training(axis, train) if train else []
     if evaluated:
         size = 4.0 if len(evaluated) <= 60 else 0.0
         axis.plot(*zip(*evaluated, strict=True), color=RED, marker="o", markersize=size, label="validation")
         step, loss = min(evaluated, key=lambda point: point[1])
+        best = "best validation" if history.metric in OF_THE_LOSS else "lowest validation loss"
         axis.plot(
             [step],
             [loss],
@@ -34,12 +38,12 @@ def draw_losses(axis: Any, history: TrialHistory) -> None:
             linestyle="",
             zorder=5,
             clip_on=False,
-            label=f"best validation: {loss:.4g} at step {step:,.0f}",
+            label=f"{best}: {loss:.4g} at step {step:,.0f}",
         )
     rate = _nats_per_bit(history, evaluated)
     marks = {name: bits * rate for name, bits in history.yardsticks.items()} if rate else {}
     low, high = _set_limits(axis, [*seen, *[loss for _, loss in evaluated]], marks)
-    axis.set_ylabel("loss [nats/token]", fontsize=9)
+    axis.set_ylabel(history.loss_name, fontsize=9)
     _draw_yardsticks(
         axis,
         {name: mark for name, mark in marks.items() if low <= mark <= high - 0.03 * (high - low)},
@@ -58,7 +62,8 @@ def draw_losses(axis: Any, history: TrialHistory) -> None:
 
 def _set_limits(axis: Any, values: list[float], marks: dict[str, float]) -> tuple[float, float]:
     """The axis' limits; yardsticks that are not far below the curves count."""
-    low, high = readable_limits(values)
+    reach = 3.0 if len(values) > _FEW_VALUES else math.inf
+    low, high = readable_limits(values, reach)
     if low <= 0 < min(values):
         low = 0.9 * min(values)
     if 0 < low * _LOG_FROM < high:

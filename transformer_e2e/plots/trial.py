@@ -12,6 +12,7 @@ from transformer_e2e.plots.canvas import (
     INK,
     ORANGE,
     PALE,
+    PURPLE,
     RED,
     SKY,
     calm_ticks,
@@ -20,7 +21,7 @@ from transformer_e2e.plots.canvas import (
     write,
 )
 from transformer_e2e.plots.history import Point, TrialHistory
-from transformer_e2e.plots.losses import draw_losses, marker_of
+from transformer_e2e.plots.losses import OF_THE_LOSS, draw_losses, marker_of
 from transformer_e2e.plots.scale import label, readable_limits
 from transformer_e2e.plots.smooth import smoothed
 
@@ -167,11 +168,41 @@ def _gap(axis: Any, history: TrialHistory) -> bool:
         axis.fill_between(at, 0, gaps, color=RED, alpha=0.12, linewidth=0)
         axis.plot(at, gaps, color=RED, linewidth=1.4, marker="o", markersize=3)
         axis.set_ylim(*readable_limits([*gaps, 0.0], reach=12))
-        _name(axis, "generalisation gap: validation - training loss [nats/token]")
+        _name(axis, f"generalisation gap: validation - training {history.loss_name}")
     return True
 
 
-_PANELS = {"learning_rate": _learning_rate, "grad_norm": _grad_norm, "speed": _speed, "gap": _gap}
+def _scores(axis: Any, history: TrialHistory) -> bool:
+    """What validation says besides the loss; the metric that decides gets a star at its best."""
+    names = list(dict.fromkeys([*([history.metric] if history.metric not in OF_THE_LOSS else []), *_SCORES]))
+    found = [(name, points) for name in names if (points := history.series(name))]
+    if axis is not None:
+        for colour, (name, points) in zip(_SCORE_COLOURS, found, strict=False):
+            text = name.removeprefix("eval/").replace("_", " ")
+            axis.plot(
+                *zip(*points, strict=True), color=colour, linewidth=1.4, marker="o", markersize=3, label=text
+            )
+            if name == history.metric and (best := history.best()):
+                axis.plot(
+                    *best, color=colour, marker="*", markersize=12, markeredgecolor="black", linestyle=""
+                )
+        _name(axis, "validation: " + (text if len(found) == 1 else "scores"))
+        if len(found) > 1:
+            axis.legend(
+                fontsize=7.5, frameon=False, ncols=len(found), loc="lower right", bbox_to_anchor=(1, 1)
+            )
+    return bool(found)
+
+
+_SCORES = ("eval/accuracy", "eval/f1", "eval/exact_match", "eval/pearson", "eval/r2")
+_SCORE_COLOURS = (RED, BLUE, GREEN, ORANGE, PURPLE, SKY)
+_PANELS = {
+    "scores": _scores,
+    "learning_rate": _learning_rate,
+    "grad_norm": _grad_norm,
+    "speed": _speed,
+    "gap": _gap,
+}
 
 
 def _noisy(axis: Any, points: list[Point]) -> None:
