@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.test_hf_parser import given
+from tests.unit.test_hf_parser import given, problems
 
 
 def test_run_mlms_word_for_the_length_of_a_block_is_taken() -> None:
@@ -36,6 +36,11 @@ def test_run_mlms_word_for_the_length_of_a_block_is_taken() -> None:
 )
 def test_what_has_no_effect_is_said(argv: list[str], note: str) -> None:
     assert given(*argv).notes == [note]
+
+
+def test_two_devices_are_a_problem() -> None:
+    assert "--use_cpu and --device=cuda exclude each other" in problems("--no_cuda", "--device=cuda")
+    assert given("--use_cpu", "--device=cpu").values["use_cpu"] is True
 
 
 def test_what_is_at_its_default_earns_no_note() -> None:

@@ -76,7 +76,7 @@ def test_an_evaluation_at_the_start_is_done_once_and_may_be_stopped(tmp_path: Pa
     """Poll 2 is in it."""
     changes = {"eval_on_start": True, "num_train_epochs": 1}
     whole = to_the_end(tmp_path / "whole", [], [], **changes)
-    assert [row["train/global_step"] for row in whole[3] if "eval/loss" in row] == [0, 5, 6]
+    assert [row["step"] for row in whole[3] if "eval/loss" in row] == [0, 5, 6]
     assert to_the_end(tmp_path / "stopped", [NEVER, NEVER], [2, 4], **changes) == whole
 
 

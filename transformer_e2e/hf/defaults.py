@@ -68,6 +68,8 @@ def conflicts(values: Mapping[str, Any]) -> list[str]:
     if values["max_steps"] != -1 and values["max_steps"] < 1:
         steps = values["max_steps"]
         found.append(f"--max_steps={steps} must be at least 1; -1: as many as --num_train_epochs says")
+    if values["use_cpu"] and values["device"] not in ("auto", "cpu"):
+        found.append(f"--use_cpu and --device={values['device']} exclude each other; keep one of them")
     if not values["dataloader_in_order"]:
         found.append("--dataloader_in_order=false is not possible here: a trial's batches come in one order")
     if not values["eval_do_concat_batches"]:
