@@ -13,8 +13,8 @@ from tests.unit.test_tasks_schema import TEXTS, cycle, infer
 from tests.unit.test_tasks_tables import arguments, quiet, write
 from transformer_e2e.data.tables import load_table, load_tables
 from transformer_e2e.errors import ConfigError, DataError
+from transformer_e2e.tasks import mlm
 from transformer_e2e.tasks.classification import open_task
-from transformer_e2e.tasks.language import open_texts
 
 FEATURES = Features({"text": Value("string"), "label": Value("int64")})
 
@@ -72,7 +72,7 @@ def test_the_end_of_a_book_in_one_line_is_held_out(tmp_path: Path, task: str) ->
 def test_a_text_that_is_too_short_for_any_block_is_refused_as_such(tmp_path: Path) -> None:
     changes = {"train_file": str(write(tmp_path / "a.txt", "a" * 500)), "cache_dir": str(tmp_path)}
     with pytest.raises(DataError, match=r"--block_size=8, but the training text .* tokens; give more text"):
-        open_texts(all_arguments(task="mlm", vocab_size=300, block_size=8, **changes), quiet)
+        mlm.open_task(all_arguments(task="mlm", vocab_size=300, block_size=8, **changes), quiet)
 
 
 def test_the_column_that_is_read_as_running_text_is_said(tmp_path: Path) -> None:
@@ -82,5 +82,5 @@ def test_the_column_that_is_read_as_running_text_is_said(tmp_path: Path) -> None
         "train_file": str(write(tmp_path / "a.jsonl", rows)),
         "cache_dir": str(tmp_path),
     }
-    open_texts(all_arguments(task="mlm", vocab_size=300, block_size=16, **changes), said.append)
+    mlm.open_task(all_arguments(task="mlm", vocab_size=300, block_size=16, **changes), said.append)
     assert "text: body" in said
