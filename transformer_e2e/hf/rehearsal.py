@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import Trainer, TrainingArguments, get_scheduler
@@ -35,7 +35,7 @@ def training_problems(args: TrainingArguments) -> list[str]:
             optimizer=torch.optim.SGD([weight], lr=max(args.learning_rate, 1e-3)),
             num_warmup_steps=1,
             num_training_steps=100,
-            scheduler_specific_kwargs=dict(args.lr_scheduler_kwargs or {}),
+            scheduler_specific_kwargs=dict(cast(dict[str, Any], args.lr_scheduler_kwargs or {})),
         )
 
     lacks_liger = args.use_liger_kernel and not is_liger_kernel_available()
