@@ -126,6 +126,8 @@ def test_without_wandb_the_checkpoint_tells_the_hyperparameters_and_that_is_said
     for arguments in (("--run_id=single",), ("--run_id=other",), ("--artifact=model-x",)):
         code, text, errors = run(*arguments, root=without_weights(copy))
         assert (code, text) == (2, "") and "WANDB_MODE=offline" in errors and "unset it" in errors
+        if "single" in arguments[0]:
+            assert "no longer on this disk, but in its artifact local/gen/model-single" in errors
 
     for name in list(os.environ):
         if name.startswith("WANDB_"):
@@ -133,6 +135,14 @@ def test_without_wandb_the_checkpoint_tells_the_hyperparameters_and_that_is_said
     code, text, source = run(*TEXTS)
     assert (code, text) == (0, expected) and "no W&B is configured" in source
     assert not Path("wandb_server").exists()
+
+
+def test_a_trial_that_diverged_before_it_had_a_model_is_not_to_be_trained_again(run: Run, copy: Path) -> None:
+    (path,) = (copy / "completion_tracking").iterdir()
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "outcome": "diverged", "artifact": None, "best_metric": None}))
+    code, text, errors = run("--run_id=single", root=without_weights(copy))
+    assert (code, text) == (2, "") and "diverged before it had a model" in errors
 
 
 def test_a_run_that_was_synced_after_an_offline_training_is_found(
@@ -210,7 +220,9 @@ def test_what_names_no_single_model_is_refused(
         (("--run_id=sngle",), "local/gen on W&B has none either"),
         (("--run_id=../x",), "cannot be a run name"),
         (("--artifact=model-none",), "model-none"),
+        (("--artifact=model-none",), "manage_completed_runs.py list` shows the artifacts"),
         ((f"--checkpoint={empty}",), "holds no model (no model.json)"),
+        ((f"--checkpoint={empty}/x",), f"there is no folder {empty}/x"),
         (("--device=mps",), "use one of auto, cpu"),
         (("--prompt=\udcff",), "no valid Unicode"),
         (("--prompt_file=missing.txt",), "missing.txt cannot be read"),

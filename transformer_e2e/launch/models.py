@@ -100,7 +100,13 @@ def _uploaded(
 ) -> F:
     """The trial's artifact: as its record says, else where its run on W&B would have put it."""
     if record is not None and record.artifact is not None:
-        tracker.connect()
+        try:
+            tracker.connect()
+        except TrackerError as error:
+            raise TrackerError(
+                f"the weights of {run_id} are no longer on this disk, but in its artifact {record.artifact}; "
+                f"{error}"
+            ) from None
         return from_artifact(record.artifact, record.digests, kind, device)
     if record is not None or tracked is None:
         raise CheckpointError(_nothing_left(run_id, record))
@@ -152,6 +158,11 @@ def _nothing_left(run_id: str, record: Record | None) -> str:
     if record is not None and record.outcome is Ending.PRUNED:
         return (
             f"trial {run_id} was pruned and its weights were deleted; train it again, or take another: "
+            "python scripts/manage_completed_runs.py list"
+        )
+    if record is not None and record.outcome is Ending.DIVERGED:
+        return (
+            f"trial {run_id} diverged before it had a model; take another: "
             "python scripts/manage_completed_runs.py list"
         )
     return (

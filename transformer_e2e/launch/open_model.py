@@ -140,6 +140,10 @@ def from_directory(directory: Path, kind: Kind[F], device: str, say: Say) -> F:
             return found
         if (directory / kind.other.marker).is_file():
             raise OtherFamily(str(directory), f"--checkpoint {directory}", kind.other)
+        if not directory.is_dir():
+            raise CheckpointError(
+                f"there is no folder {directory}; a checkpoint is one such as model_checkpoints/<run_id>/best"
+            )
         raise CheckpointError(
             f"{directory} holds no model (no {kind.family.marker}); a checkpoint looks like "
             "model_checkpoints/<run_id>/best"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from transformer_e2e.config.model_choice import ModelChoice
 from transformer_e2e.errors import CheckpointError
 from transformer_e2e.plots.history import TrialHistory
 from transformer_e2e.plots.trial import plot_trial
@@ -33,7 +35,9 @@ def draw_after_training(root: Path, run_id: str, plot_dir: Path, say: Callable[[
         if picture := draw_trial(root, run_id, plot_dir):
             say(f"picture: {picture}")
     except Exception as error:
-        again = f"python -m transformer_e2e.scripts.plot {run_id} --plot_dir another/folder"
+        where = [] if root == Path(ModelChoice.checkpoint_dir) else ["--checkpoint_dir", str(root)]
+        command = ["python", "-m", "transformer_e2e.scripts.plot", run_id, *where]
+        again = shlex.join([*command, "--plot_dir", "another/folder"])
         say(f"warning: no picture ({type(error).__name__}: {error}); the trial itself is safe. Try: {again}")
 
 

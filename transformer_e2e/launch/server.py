@@ -45,8 +45,8 @@ class EmbeddedServer:
     def introduction(self) -> str:
         """Said by whoever uses it because no other W&B is configured."""
         return (
-            f"no W&B is configured: using the embedded server at {self.url}, data in {self.root}/; to open "
-            f"its pages later: python -m transformer_e2e.server --root {self.root}"
+            f"no W&B is configured: using the embedded server at {self.url}, data in {self.root}/ (to ask it "
+            f"later: python -m transformer_e2e.server --root {self.root})"
         )
 
     def exports(self) -> dict[str, str]:

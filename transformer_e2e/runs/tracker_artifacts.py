@@ -108,7 +108,10 @@ def download(reference: str, directory: Path) -> Downloaded:
     try:
         return _translate(fetch)
     except TrackerError as error:
-        raise TrackerError(f"W&B could not hand out {reference}: {error}") from error
+        raise TrackerError(
+            f"W&B could not hand out {reference}: {error}. `python scripts/manage_completed_runs.py list` "
+            f"shows the artifacts of the trials on this disk"
+        ) from error
 
 
 def _digest_of_copy(
