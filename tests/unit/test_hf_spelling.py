@@ -52,6 +52,7 @@ def test_a_switch_of_older_material_that_is_off_changes_nothing() -> None:
     assert "--train_sampling_strategy and --group_by_length are two names of" in text
 
 
+SETTINGS = Path("transformer_e2e/config/hf_settings.py")
 EXAMPLES = """
 --model_name_or_path m --tokenizer_name t --cache_dir c --use_fast_tokenizer True --model_revision main
 --low_cpu_mem_usage --torch_dtype auto --attn_implementation sdpa --ignore_mismatched_sizes
@@ -98,6 +99,20 @@ def test_a_flag_that_would_change_the_result_is_refused_with_a_way_out(argv: lis
     text = problems(*argv)
     assert f"{argv[0]} is not possible here" in text and way_out in text, text
     assert "hf_secret" not in text
+
+
+def test_what_an_example_switches_off_is_answered() -> None:
+    (note,) = given("--do_eval=false").notes
+    assert "--eval_strategy=no" in note
+    (note,) = given("--overwrite_cache").notes
+    assert note.startswith("--overwrite_cache has no effect here: prepared data is kept by the hash")
+
+
+def test_every_setting_of_our_own_is_read_somewhere() -> None:
+    code = "".join(path.read_text() for path in Path("transformer_e2e").rglob("*.py") if path != SETTINGS)
+    own = {item.name for group in (ModelArguments, DataArguments, RunArguments) for item in fields(group)}
+    unread = {name for name in own if f".{name}" not in code and f'"{name}"' not in code}
+    assert unread == {"test_file"}  # as f"{split}_file"
 
 
 def test_no_setting_of_our_own_is_taken_for_a_word_without_effect() -> None:

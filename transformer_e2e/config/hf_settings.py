@@ -82,7 +82,6 @@ class DataArguments:
     problem_type: str = option("auto", "kind of label: auto, classification or regression", choices=PROBLEMS)
     drop_unlabeled: bool = option(False, "leave out examples whose label is missing or -1, with their count")
     preprocessing_num_workers: int = option(1, "processes that tokenise", minimum=1, counts=False)
-    overwrite_cache: bool = option(False, "prepare the data anew", counts=False)
 
     def __post_init__(self) -> None:
         if self.max_seq_length == 0:  # here, so that the default and its value are one trial

@@ -70,6 +70,7 @@ GONE = {
     "dtype": "weights are kept in fp32; --bf16 or --fp16 computes in less",
     "attn_implementation": "the library chooses the fastest one that the model has",
     "ignore_mismatched_sizes": "a classification head of another shape is always made anew",
+    "overwrite_cache": "prepared data is kept by the hash of its content, so it is never stale",
     "keep_linebreaks": "line breaks are always kept",
     "shuffle_train_dataset": "training examples always come in an order drawn from --data_seed, or --seed",
     "max_predict_samples": "transformer_e2e.scripts.evaluate and infer take other examples",
@@ -166,6 +167,8 @@ def _take_without_effect(name: str, is_set: bool, notes: list[str], problems: li
         problems.append(
             "--do_train=false: this program trains; python -m transformer_e2e.scripts.evaluate only measures"
         )
+    elif name == "do_eval" and not is_set:
+        notes.append("--do_eval=false has no effect here: --eval_strategy=no leaves all but the last one out")
     elif name in REFUSED and is_set:
         problems.append(f"--{name} is not possible here: {REFUSED[name]}")
     elif name in GONE and is_set and name not in ALWAYS:
