@@ -164,6 +164,7 @@ def test_the_courses_variables() -> None:
     assert "WANDB_WATCH=all has no effect" in report(WANDB_WATCH="all").notes[0]
     assert report().project is None
     assert report(WANDB_PROJECT="course").project == "course"
+    assert report(WANDB_PROJECT="huggingface").project == "huggingface"  # the course's own name for it
     assert report("--project=flag", WANDB_PROJECT="course").project == "flag"
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from transformer_e2e.config.convert import FALSE_WORDS, TRUE_WORDS
 
 UPLOADING = ("end", "checkpoint", *TRUE_WORDS)  # values of WANDB_LOG_MODEL; the best model is what goes up
-HF_PROJECT = "huggingface"  # TrainingArguments.project where none was given
 
 
 @dataclass(frozen=True)
@@ -45,5 +44,4 @@ def reporting(
             f"train/grad_norm is logged"
         )
     project = values["project"] if sources["project"] != "default" else environment.get("WANDB_PROJECT")
-    project = None if project == HF_PROJECT and sources["project"] == "default" else project
     return Reporting(silent, upload and not silent, project or None, notes)
