@@ -164,7 +164,8 @@ class Victim:
     def _client(self) -> None:
         assert self.process is not None
         for pid in client_helpers(self.process.pid):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it was just ending
+                os.kill(pid, signal.SIGKILL)
 
 
 def client_helpers(pid: int) -> list[int]:

@@ -19,6 +19,8 @@ def main() -> int:
         eval_interval=1,
         seed=int(given["seed"]),
         slow=float(given.get("slow", 0)),
+        waits_at=1 if "gate" in given else None,
+        gate=given.get("gate"),
     )
     return run_trial(toy.spec(), lambda trial: work(toy, trial))
 

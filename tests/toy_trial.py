@@ -2,7 +2,7 @@
 
     python -m tests.toy_trial '{"root": "...", "steps": 8}'
 
-Prints nothing of its own; what it did is read from its directory and from the server.
+Prints next to nothing of its own; what it did is read from its directory and from the server.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ class Toy:
     later: bool = False  # save in the background
     slow_save: float = 0.0  # seconds that writing a checkpoint takes
     slow_start: float = 0.0  # seconds of imports and data before training
+    waits_at: int | None = None  # after this step it waits for a stop, or until the file `gate` is there
+    gate: str | None = None
+    hangs_at: int | None = None  # this step says so and never ends
     kill_at_step: int | None = None  # SIGKILL before this step's row is logged
     kill_after: str | None = None  # SIGKILL after this part of publishing, see FAULTS
     diverges: bool = False
@@ -90,6 +93,8 @@ def work(toy: Toy, trial: Trial) -> Result:
         (place / "optimizer.bin").write_bytes(b"moments")
 
     while state["step"] < toy.steps:
+        while state["step"] == toy.waits_at and not (trial.stop_requested or is_there(toy.gate)):
+            time.sleep(0.01)
         if trial.stop_requested:
             trial.save(filler(), step=int(state["step"]), best=False)
             return Result(Outcome.STOPPED)
@@ -99,6 +104,8 @@ def work(toy: Toy, trial: Trial) -> Result:
         state["step"] = step
         state["sum"] += loss_at(toy.seed, step)
         time.sleep(toy.slow)
+        if step == toy.hangs_at:
+            hang()
         if toy.fails == "bug" and step == 3:
             raise ZeroDivisionError("a bug at step 3")
         if toy.diverges and step == 3:
@@ -117,6 +124,16 @@ def work(toy: Toy, trial: Trial) -> Result:
         schema={"task": "sum", "labels": ["even", "odd"]},
         measured_on={"name": "numbers", "split": "validation", "examples": 12},
     )
+
+
+def hang() -> None:
+    print("this step never ends", flush=True)
+    while True:
+        time.sleep(1)
+
+
+def is_there(path: str | None) -> bool:
+    return path is not None and Path(path).exists()
 
 
 def die_after(owner: Any, name: str, when: Callable[..., bool] = lambda *_: True) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.serving import REPOSITORY
 
-START_SECONDS = 120.0  # to import torch on two busy cores
+START_SECONDS = 300.0  # to import torch on two busy cores
 END_SECONDS = 600.0  # a server that does not answer costs 180 s of patience
 # Every generator and every part of the state takes part: dropout, accumulation, checkpoints between
 # evaluations, an optimizer with moments, a schedule that has not ended.
@@ -69,14 +69,7 @@ class Workplace:
         return torchrun if self.processes > 1 else []
 
     def start(self, env: dict[str, str], checkpoints: str, **settings: Any) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            self.command(checkpoints, **settings),
-            cwd=REPOSITORY,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        return _started(self.command(checkpoints, **settings), env)
 
     def finish(self, env: dict[str, str], checkpoints: str, exit_code: int = 0, **settings: Any) -> str:
         """Run to the end; returns what was printed."""
@@ -88,22 +81,36 @@ class Workplace:
     def stop_at_row(
         self, env: dict[str, str], checkpoints: str, rows: int, number: int, **settings: Any
     ) -> int:
-        """Start, send signal `number` once `rows` metric rows are on disk, return the exit code."""
+        """Start, send signal `number` when `rows` metric rows are on disk, return the exit code."""
         process = self.start_and_await(env, checkpoints, rows, **settings)
         process.send_signal(number)
-        process.communicate(timeout=120)
+        process.communicate(timeout=END_SECONDS)
         return process.returncode
 
     def start_and_await(
         self, env: dict[str, str], checkpoints: str, rows: int, **settings: Any
     ) -> subprocess.Popen[str]:
-        """A training that has `rows` metric rows on disk and runs on."""
-        process = self.start(env, checkpoints, **settings)
+        """A training that stays when it has logged `rows` metric rows, see tests.held: until `let_go`, or a signal
+        that reaches the process which logs."""
+        note = self._note(checkpoints)
+        note.unlink(missing_ok=True)  # of one that was killed there
+        command = self.command(checkpoints, **settings)
+        program = next(at for at, word in enumerate(command) if word.startswith("transformer_e2e."))
+        command.insert(program, "tests.held")
+        process = _started(command, {**env, "HELD_AT_ROW": str(rows), "HELD_NOTE": str(note)})
         deadline = time.monotonic() + START_SECONDS
-        while len(self.rows(checkpoints)) < rows:
+        while not note.exists():
             assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
-            time.sleep(0.002)
+            time.sleep(0.01)
+        assert len(self.rows(checkpoints)) == rows
         return process
+
+    def let_go(self, checkpoints: str) -> None:
+        """Let the training that `start_and_await` left behind go on."""
+        self._note(checkpoints).unlink()
+
+    def _note(self, checkpoints: str) -> Path:
+        return self.folder / f"{checkpoints}.held"
 
     def trial(self, checkpoints: str) -> Path | None:
         found = [path.parent for path in (self.folder / checkpoints).glob("*/attempts.jsonl")]
@@ -121,6 +128,12 @@ class Workplace:
         (path,) = (self.folder / checkpoints / "completion_tracking").glob("*_completed.json")
         content: dict[str, Any] = json.loads(path.read_text())
         return content
+
+
+def _started(command: list[str], env: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def comparable(row: dict[str, Any]) -> dict[str, Any]:

@@ -163,7 +163,7 @@ def points(server: Any, sweep: str) -> list[dict[str, Any]]:
     return [json.loads(row["params"]) for row in ledger(server, sweep)]
 
 
-def eventually(check: Callable[[], Any], timeout: float = 60.0) -> Any:
+def eventually(check: Callable[[], Any], timeout: float = 180.0) -> Any:
     """The first true value of `check`, asked again and again; fails after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (value := check()):
@@ -195,7 +195,7 @@ class Commands:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=240,
         )
         return done.returncode, done.stdout
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -61,7 +60,10 @@ def test_the_life_of_a_trial_as_the_operator_sees_it(tmp_path: Path, wandb_serve
     workplace = Workplace(tmp_path).prepare()
     root = tmp_path / "trials"
     assert "is done yet" in manage(root, "list")
-    workplace.stop_at_row(wandb_server.env, "trials", 4, signal.SIGKILL, **SMALL)
+    killed = workplace.start_and_await(wandb_server.env, "trials", 4, **SMALL)
+    wait_until(lambda: list(root.glob("*/step-00000002")), "a checkpoint, written meanwhile")
+    killed.kill()
+    killed.communicate()
     status = manage(root, "status", "single")
     assert "continue after step" in status and "not over, and nobody works on it" in status
     assert "max_steps 6" in status.split("as by default")[0] and "  killed" in status

@@ -123,15 +123,19 @@ def test_a_diverged_trial_counts_as_done_with_a_finite_worst_metric(trials: Tria
     assert "Run was previously completed" in trials.run(toy, code=0).out
 
 
-def test_a_second_attempt_waits_for_the_first_and_then_reads_its_record(trials: Trials) -> None:
-    toy = trials.toy(seed=32, slow=0.3)
+def test_a_second_attempt_waits_for_the_first_and_then_reads_its_record(
+    trials: Trials, tmp_path: Path
+) -> None:
+    toy = trials.toy(seed=32, waits_at=1, gate=str(tmp_path / "gate"))
     first = trials.start(toy)
-    wait_until(lambda: trials.directory(toy).joinpath("metrics.jsonl").exists(), "the first one trains")
+    wait_until(lambda: trials.journal(toy), "the first one trains")
     second = trials.start(toy)
-    impatient = trials.run(trials.toy(seed=32, slow=0.3, life={"no_wait": True}), code=75)
+    second.says("waiting for it")
+    impatient = trials.run(trials.toy(seed=32, life={"no_wait": True}), code=75)
     assert "is held by process" in impatient.out
+    (tmp_path / "gate").touch()
     assert (first.end(), second.end()) == (0, 0)
-    assert "waiting" in second.out and "Run was previously completed" in second.out
+    assert "Run was previously completed" in second.out
     assert [end["attempt"] for end in trials.ends(toy)] == [1]
     assert len(trials.wandb_runs(toy)) == 1
 

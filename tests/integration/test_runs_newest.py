@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,18 +26,19 @@ def trials(wandb_server: ServerProcess, tmp_path: Path) -> Trials:
 
 
 def test_the_summary_names_the_newest_checkpoint_while_the_trial_trains(trials: Trials) -> None:
-    toy = trials.toy(slow=0.2, steps=400, eval_interval=20, life={"keep_checkpoints": 9})
-    process = trials.start(toy)
+    toy = trials.toy(steps=400, eval_interval=20)
+    process = trials.start(replace(toy, waits_at=25))
     wait_until(lambda: "step-00000020" in trials.checkpoints(toy), "the first checkpoint")
     (run,) = trials.wandb_runs(toy)
     wait_until(lambda: trials.wandb_run(toy).summary.get("checkpoint/step") == 20, "W&B hears of it")
     state, step, digest = json.loads(run_client(trials.server, SUMMARY, run.name).splitlines()[-1])
-    assert process.process.poll() is None and state == "running"
+    assert process.process.poll() is None and (state, step) == ("running", 20)
     assert digest == file_digest(trials.directory(toy) / f"step-{step:08d}" / "manifest.json")
 
     process.signal(signal.SIGTERM)
     assert process.end() == 143
     newest = trials.checkpoints(toy)[0]
+    assert newest == "step-00000025"
     wait_until(
         lambda: trials.wandb_run(toy).summary["checkpoint/step"] == int(newest.removeprefix("step-")),
         "W&B hears of the last one",

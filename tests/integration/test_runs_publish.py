@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_a_failing_transfer_keeps_the_local_files_and_the_next_start_uploads(
     assert record is not None and (record.status, record.artifact) == ("trained", None)
     assert "step-00000008" in trials.checkpoints(toy)
     assert "the model was not uploaded" in process.out
-    trials.run(toy, code=0)
+    trials.run(replace(toy, patience=None), code=0)
     record = trials.record(toy)
     assert record is not None and record.status == "cleaned"
     assert trials.checkpoints(toy) == []
@@ -78,7 +79,7 @@ def test_a_server_that_dies_neither_stops_training_nor_keeps_the_process_from_en
     assert record is not None and (record.status, record.outcome) == ("trained", "finished")
     assert trials.checkpoints(toy) == ["step-00000008", "step-00000004"]
     trials.server.restart()
-    trials.run(toy, code=0)
+    trials.run(replace(toy, patience=None), code=0)
     record = trials.record(toy)
     assert record is not None and record.status == "cleaned"
     trials.assert_each_row_once(toy)

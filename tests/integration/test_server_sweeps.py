@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.integration.sweep_driver import PROJECT, Commands, points, view
 from tests.serving import ServerProcess
 
@@ -26,6 +28,7 @@ with wandb.init() as run:
 """
 
 
+@pytest.mark.timeout(900)
 def test_two_agents_finish_a_grid_while_a_third_samples_at_random(
     wandb_server: ServerProcess, tmp_path: Path
 ) -> None:
@@ -60,7 +63,7 @@ def test_two_agents_finish_a_grid_while_a_third_samples_at_random(
         commands.agent(sampled) as third,
     ):
         for agent in (first, second, third):
-            assert agent.wait(timeout=200) == 0, commands.logs()  # it leaves by itself
+            assert agent.wait(timeout=600) == 0, commands.logs()  # it leaves by itself
     check_grid(view(wandb_server, grid), points(wandb_server, grid), commands)
     check_sampled(view(wandb_server, sampled), points(wandb_server, sampled))
 

@@ -293,7 +293,7 @@ def test_nobody_else_waits_for_a_slow_search(shared_server: ServerProcess) -> No
             slow.log(run, 0.5)
             assert quick.next()["type"] == "run"
             assert slow.view()["state"] == "RUNNING"
-            assert time.monotonic() - start < 3  # the other sweep's own search starts meanwhile
+            assert time.monotonic() - start < 9  # whoever waits for a turn of the sweep waits for 10 s
             assert not asked.done()
             os.kill(search, signal.SIGCONT)
             assert asked.result()["args"] == {"x": {"value": 2}}

@@ -22,7 +22,9 @@ from tests.integration.sweep_driver import (
 )
 from tests.serving import ServerProcess, run_client
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+PATIENCE = 400.0  # seconds until an agent that must leave counts as stuck; four times what takes longest
 
 # 12 rows, one a second; a second attempt goes on where the first one ended.
 ROW_A_SECOND = """
@@ -31,6 +33,24 @@ with wandb.init(resume="allow") as run:
     for row in range(run.starting_step, 12):
         run.log({"loss": float(run.config["x"]), "row": row})
         time.sleep(1)
+"""
+# Ends when a file named after its x is there.
+ENDS_WHEN_TOLD = """
+import pathlib, time, wandb
+with wandb.init() as run:
+    run.log({"loss": 1.0})
+    while not pathlib.Path(f"end-{run.config['x']}").exists():
+        time.sleep(0.1)
+"""
+# The worst one stays where Hyperband first looks, until it is stopped: the others come there whenever they do.
+WORST_STAYS_AT_TWO_ROWS = """
+import time, wandb
+with wandb.init() as run:
+    x = run.config["x"]
+    for row in range(2 if x == 3 else 12):
+        run.log({"loss": float(x), "row": row})
+    if x == 3:
+        time.sleep(3600)
 """
 NOTES_EACH_START = """
 import pathlib, sys
@@ -97,18 +117,18 @@ def states(server: ServerProcess, sweep: str) -> list[str]:
 
 def test_hyperband_stops_the_worst_of_three(commands: Commands) -> None:
     server = commands.server
-    commands.script("trial.py", ROW_A_SECOND)
+    commands.script("trial.py", WORST_STAYS_AT_TWO_ROWS)
     stop = {"type": "hyperband", "min_iter": 2, "eta": 2}
     sweep = commands.sweep(grid(1, 2, 3, early_terminate=stop))
     with commands.agent(sweep) as a, commands.agent(sweep) as b, commands.agent(sweep) as c:
         for agent in (a, b, c):
-            assert agent.wait(120) == 0, commands.logs()
+            assert agent.wait(PATIENCE) == 0, commands.logs()
     by_x = {
         point["x"]: run for point, run in zip(points(server, sweep), view(server, sweep)["runs"], strict=True)
     }
     assert (by_x[1]["state"], by_x[2]["state"], by_x[3]["state"]) == ("finished", "finished", "killed")
     assert by_x[3]["stopReason"] == "pruned"
-    assert 2 <= len(rows(server, sweep)[by_x[3]["name"]]) < 12
+    assert [len(rows(server, sweep)[by_x[x]["name"]]) for x in (1, 2, 3)] == [12, 12, 2]
 
 
 def test_bayes_with_two_agents_ends_at_its_run_cap(commands: Commands) -> None:
@@ -118,7 +138,7 @@ def test_bayes_with_two_agents_ends_at_its_run_cap(commands: Commands) -> None:
     uniform = {"x": {"distribution": "uniform", "min": 0.0, "max": 1.0}}
     sweep = commands.sweep({**grid(), "method": "bayes", "run_cap": 14, "parameters": uniform})
     with commands.agent(sweep) as a, commands.agent(sweep) as b:
-        assert (a.wait(200), b.wait(200)) == (0, 0), commands.logs()
+        assert (a.wait(PATIENCE), b.wait(PATIENCE)) == (0, 0), commands.logs()
     tried = [point["x"] for point in points(commands.server, sweep)]
     assert len(set(tried)) == 14 and all(0 <= x <= 1 for x in tried)
     assert states(commands.server, sweep) == ["finished"] * 14
@@ -127,20 +147,21 @@ def test_bayes_with_two_agents_ends_at_its_run_cap(commands: Commands) -> None:
 
 def test_pause_resume_and_cancel_at_the_command_line(commands: Commands) -> None:
     server = commands.server
-    commands.script("trial.py", ROW_A_SECOND)
+    commands.script("trial.py", ENDS_WHEN_TOLD)
     sweep = commands.sweep(grid(1, 2, 3))
     path = f"local/{PROJECT}/{sweep}"
     with commands.agent(sweep) as agent:
         eventually(lambda: states(server, sweep) == ["running"])
         commands.run("sweep", "--pause", path)
         assert view(server, sweep)["state"] == "PAUSED"
+        (commands.folder / "end-1").touch()
         eventually(lambda: states(server, sweep) == ["finished"])
         time.sleep(11)
         assert states(server, sweep) == ["finished"]  # paused: no second trial, and the agent waits
         commands.run("sweep", "--resume", path)
         eventually(lambda: states(server, sweep) == ["finished", "running"])
         commands.run("sweep", "--cancel", path)
-        assert agent.wait(30) == 0, commands.logs()
+        assert agent.wait(PATIENCE) == 0, commands.logs()
     runs = view(server, sweep)["runs"]
     assert [(run["state"], run["stopReason"]) for run in runs] == [
         ("finished", None),
@@ -151,12 +172,13 @@ def test_pause_resume_and_cancel_at_the_command_line(commands: Commands) -> None
 
 
 def test_stop_at_the_command_line_lets_the_trial_finish(commands: Commands) -> None:
-    commands.script("trial.py", ROW_A_SECOND)
+    commands.script("trial.py", ENDS_WHEN_TOLD)
     sweep = commands.sweep(grid(1, 2, 3))
     with commands.agent(sweep) as agent:
         eventually(lambda: states(commands.server, sweep) == ["running"])
         commands.run("sweep", "--stop", f"local/{PROJECT}/{sweep}")
-        assert agent.wait(60) == 0, commands.logs()
+        (commands.folder / "end-1").touch()
+        assert agent.wait(PATIENCE) == 0, commands.logs()
     assert states(commands.server, sweep) == ["finished"]
     assert view(commands.server, sweep)["state"] == "FINISHED"
 
@@ -165,7 +187,7 @@ def test_a_trial_that_dies_before_init_fails_and_the_sweep_goes_on(commands: Com
     commands.script("trial.py", NOTES_EACH_START)
     sweep = commands.sweep(grid(1, 2))
     with commands.agent(sweep) as agent:
-        assert agent.wait(60) == 0, commands.logs()
+        assert agent.wait(PATIENCE) == 0, commands.logs()
     assert states(commands.server, sweep) == ["failed", "finished"]
     assert (commands.folder / "started").read_text() == "--x=1\n--x=2\n"
 
@@ -174,7 +196,7 @@ def test_a_preempted_trial_goes_on_in_the_same_run(commands: Commands) -> None:
     commands.script("trial.py", PREEMPTED_ONCE)
     sweep = commands.sweep(grid(1))
     with commands.agent(sweep) as agent:
-        assert agent.wait(90) == 0, commands.logs()
+        assert agent.wait(PATIENCE) == 0, commands.logs()
     (issued,) = ledger(commands.server, sweep)
     assert issued["attempt"] == 2
     assert states(commands.server, sweep) == ["finished"]
@@ -197,7 +219,7 @@ def test_a_trial_outlives_its_killed_agent_and_another_agent_goes_on(commands: C
         eventually(lambda: states(commands.server, sweep) == ["running"])
         os.kill(first.pid, signal.SIGKILL)
         with commands.agent(sweep) as second:
-            assert second.wait(90) == 0, commands.logs()
+            assert second.wait(PATIENCE) == 0, commands.logs()
     assert states(commands.server, sweep) == ["finished", "finished"]
     assert list(rows(commands.server, sweep).values()) == [list(range(12))] * 2
 
@@ -207,7 +229,7 @@ def test_an_agent_told_to_leave_after_one_trial_leaves_the_rest_to_others(comman
     sweep = commands.sweep(grid(5, 6))
     for expected in (["finished"], ["finished", "finished"]):
         with commands.agent(sweep, "--count", "1") as agent:
-            assert agent.wait(60) == 0, commands.logs()
+            assert agent.wait(PATIENCE) == 0, commands.logs()
         assert states(commands.server, sweep) == expected
     assert view(commands.server, sweep)["state"] == "FINISHED"
 
@@ -223,7 +245,7 @@ def test_nothing_is_lost_when_the_server_is_killed_twice_under_two_agents(comman
             server.kill()
             time.sleep(5)
             server.restart()
-        assert (a.wait(240), b.wait(240)) == (0, 0), commands.logs()
+        assert (a.wait(PATIENCE), b.wait(PATIENCE)) == (0, 0), commands.logs()
     assert [point["x"] for point in points(server, sweep)] == [1, 2, 3, 4]
     assert states(server, sweep) == ["finished"] * 4
     assert list(rows(server, sweep).values()) == [list(range(12))] * 4

@@ -103,12 +103,13 @@ def run_states(db: Database) -> dict[str, str]:
 
 
 def test_a_trial_whose_agent_never_came_back_does_not_stay_pending(tmp_path: Path) -> None:
-    db, scheduler, sweep_id, agent_id = scheduled(tmp_path, Timings(agent_silence=0.2), points=1)
+    db, scheduler, sweep_id, agent_id = scheduled(tmp_path, Timings(), points=1)
     (command,) = scheduler.heartbeat(agent_id, frozenset())
     scheduler.tidy()
     assert run_states(db) == {command["run_id"]: "pending"}
+    impatient = Scheduler(db, Timings(agent_silence=0.2))
     time.sleep(0.3)
-    scheduler.tidy()
+    impatient.tidy()
     assert run_states(db) == {command["run_id"]: "failed"}
     with db.read() as conn:
         assert store.sweep(conn, sweep_id)["state"] == "FINISHED"

@@ -16,7 +16,7 @@ import yaml
 
 from tests.ranks import HISTORY, await_end, rank_pid
 from tests.serving import REPOSITORY, ServerProcess, run_client
-from tests.training import Workplace, offline
+from tests.training import END_SECONDS, Workplace, offline
 
 pytestmark = pytest.mark.timeout(600)  # up to five processes at a time, each of which imports torch
 
@@ -77,7 +77,8 @@ def test_a_killed_rank_ends_all_and_the_same_command_goes_on_exactly(pair: Workp
     process = pair.start_and_await(env, "killed", rows=17, **LONG)
     pids = [rank_pid(process.pid, rank) for rank in range(2)]
     os.kill(pids[1], signal.SIGKILL)
-    output, _ = process.communicate(timeout=120)
+    pair.let_go("killed")
+    output, _ = process.communicate(timeout=END_SECONDS)
     assert process.returncode == 1
     assert "another process of this training has died" in output
     await_end(pids[0])
@@ -95,7 +96,7 @@ def test_another_number_of_processes_continues_the_curve(alone: Workplace, befor
     first, second = replace(alone, processes=before), replace(alone, processes=after)
     process = first.start_and_await(env, "moved", rows=10, **MOVED)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=120)
+    process.communicate(timeout=END_SECONDS)
     assert "resumed at step" in second.finish(env, "moved", **MOVED)
     assert_same_curve(second.rows("moved"), alone.rows("whole"))
 
@@ -108,7 +109,7 @@ def test_a_signal_to_torchrun_leaves_a_checkpoint_to_go_on_from(
     process = pair.start_and_await(wandb_server.env, "stopped", rows=10, project="stopped", **LONG)
     pids = [rank_pid(process.pid, rank) for rank in range(2)]
     process.send_signal(number)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=END_SECONDS)
     assert process.returncode != 0
     for pid in pids:
         await_end(pid)
@@ -128,7 +129,8 @@ def test_a_stop_of_one_rank_is_a_stop_of_all(pair: Workplace, rank: int) -> None
     env = offline(pair.folder)
     process = pair.start_and_await(env, "stopped", rows=10, **LONG)
     os.kill(rank_pid(process.pid, rank), signal.SIGTERM)
-    output, _ = process.communicate(timeout=120)
+    pair.let_go("stopped")
+    output, _ = process.communicate(timeout=END_SECONDS)
     assert process.returncode == 1
     assert "exitcode  : 143" in output and "stopped (terminated)" in output
     pair.finish(env, "stopped", **LONG)
@@ -142,7 +144,7 @@ def test_a_killed_main_rank_ends_the_others_and_the_trial_goes_on(pair: Workplac
     process = pair.start_and_await(env, "killed", rows=17, **LONG)
     pids = [rank_pid(process.pid, rank) for rank in range(2)]
     os.kill(pids[0], signal.SIGKILL)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=END_SECONDS)
     assert process.returncode == 1
     assert "error: rank 1: another process of this training has died" in output
     await_end(pids[1])
@@ -167,16 +169,13 @@ def test_bad_input_is_told_once(pair: Workplace) -> None:
 def test_processes_wait_together_for_a_trial_that_is_held(alone: Workplace, pair: Workplace) -> None:
     env = offline(alone.folder)
     holder = alone.start_and_await(env, "held", rows=5, **LONG)
-    os.kill(holder.pid, signal.SIGSTOP)  # it holds the trial until the others have said that they wait
-    try:
-        refused = pair.finish(env, "held", exit_code=1, no_wait=True, **LONG)
-        waiting = pair.start(env, "held", **LONG)
-        assert waiting.stdout and any("waiting for it" in line for line in waiting.stdout)
-    finally:
-        os.kill(holder.pid, signal.SIGCONT)
+    refused = pair.finish(env, "held", exit_code=1, no_wait=True, **LONG)
+    waiting = pair.start(env, "held", **LONG)
+    assert waiting.stdout and any("waiting for it" in line for line in waiting.stdout)
+    alone.let_go("held")
     assert "is held by" in refused and "exitcode  : 75" in refused
-    output, _ = waiting.communicate(timeout=240)
-    holder.communicate(timeout=120)
+    output, _ = waiting.communicate(timeout=END_SECONDS)
+    holder.communicate(timeout=END_SECONDS)
     assert (holder.returncode, waiting.returncode) == (0, 0), output
     assert "Run was previously completed" in output
 

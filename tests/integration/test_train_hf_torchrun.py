@@ -12,7 +12,7 @@ import pytest
 from tests.hf_training import HfWorkplace
 from tests.ranks import HISTORY, await_end, rank_pid
 from tests.serving import ServerProcess, run_client
-from tests.training import offline
+from tests.training import END_SECONDS, offline
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -43,13 +43,14 @@ def test_a_killed_rank_and_a_signal_leave_a_trial_that_goes_on_exactly(pair: HfW
     process = pair.start_and_await(env, "killed", rows=8)
     pids = [rank_pid(process.pid, rank) for rank in range(2)]
     os.kill(pids[1], signal.SIGKILL)
-    output, _ = process.communicate(timeout=120)
+    pair.let_go("killed")
+    output, _ = process.communicate(timeout=END_SECONDS)
     assert process.returncode == 1
     assert "another process of this training has died" in output
     await_end(pids[0])
     stopped = pair.start_and_await(env, "killed", rows=14)
     stopped.send_signal(signal.SIGTERM)
-    output, _ = stopped.communicate(timeout=120)
+    output, _ = stopped.communicate(timeout=END_SECONDS)
     assert "stopped (terminated)" in output
     assert "resumed at step" in pair.finish(env, "killed")
     assert pair.rows("killed") == pair.rows("whole")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
+from tests.integration.trial_driver import wait_until
 from tests.serving import REPOSITORY, ServerProcess
 from tests.training import Workplace, offline
 from transformer_e2e.runs.checkpoints import newest_step
@@ -49,10 +49,12 @@ def test_a_done_trial_says_what_it_came_to_and_how_to_train_it_again(
 
 def test_another_name_or_prefix_starts_at_step_0_and_leaves_older_checkpoints_alone(tmp_path: Path) -> None:
     workplace, root = Workplace(tmp_path).prepare(), tmp_path / "a"
-    assert workplace.stop_at_row(offline(tmp_path), "a", 4, signal.SIGKILL, **SHORT) == -9
+    killed = workplace.start_and_await(offline(tmp_path), "a", 4, **SHORT)
     (first,) = root.glob("single_*")
+    wait_until(lambda: newest_step(first), "the checkpoint of step 2, written meanwhile")
+    killed.kill()
+    killed.communicate()
     before, newest = content(first), newest_step(first)
-    assert newest
     for setting in ("run_name", "run_prefix"):
         output = workplace.finish(offline(tmp_path), "a", **SHORT, **{setting: "other"})
         assert "starting at step 0" in output and "attempt" not in output

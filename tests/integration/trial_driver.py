@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import subprocess
 import sys
 import time
@@ -21,7 +23,7 @@ from transformer_e2e.runs.journal import read_journal
 from transformer_e2e.runs.tracker_connection import Connection
 from transformer_e2e.runs.tracker_queries import RunView, find_runs
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 120.0  # until something that must happen counts as missing; two very busy cores
 
 _HISTORY = """query H($run: String!) { project(name: "toys") { run(name: $run) {
     history(minStep: 0, maxStep: 100000, samples: 100000) } } }"""
@@ -47,13 +49,25 @@ class ToyProcess:
 
     def end(self) -> int:
         """Wait; return the exit code."""
+        heard = self.out
         try:
-            self.out, self.errors = self.process.communicate(timeout=WAIT_SECONDS * 2)
+            self.out, self.errors = self.process.communicate(timeout=WAIT_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.out, self.errors = self.process.communicate()
-            raise AssertionError(f"the trial did not end\n{self.out}\n{self.errors}") from None
+            raise AssertionError(f"the trial did not end\n{heard}{self.out}\n{self.errors}") from None
+        self.out = heard + self.out
         return self.process.returncode
+
+    def says(self, text: str) -> None:
+        """Wait until it has printed `text`, which is ASCII."""
+        assert self.process.stdout is not None
+        descriptor, deadline = self.process.stdout.fileno(), time.monotonic() + WAIT_SECONDS
+        while text not in self.out:
+            ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+            letter = os.read(descriptor, 1) if ready else b""  # no more, or `end` would miss what follows
+            assert letter, f"it never said {text!r}: {self.out}"
+            self.out += letter.decode("ascii", errors="replace")
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
