@@ -1,9 +1,9 @@
-"""Runs a program whose training stays after one row of its metrics, so that a test meets it there at any speed.
+"""Runs a program whose training stays after one row of its metrics: a test meets it there at any speed.
 
     HELD_AT_ROW=17 HELD_NOTE=folder/note python -m tests.held transformer_e2e.scripts.train --max_steps=48
 
-The note is there from then on, and holds the process's id. Training goes on when somebody removes the note, or
-when a signal that asks for a stop has reached this very process.
+The note is there from then on. Training goes on when somebody removes it, or when a signal that asks for a
+stop has reached this very process.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from typing import Any
 from transformer_e2e.runs.journal import Journal
 from transformer_e2e.runs.stop import StopRequest
 
-HELD_SECONDS = 900.0  # a test that has died removes no note
-
 
 def hold(row: int, note: Path) -> None:
     write, answer = Journal._write, StopRequest._handle
@@ -33,12 +31,10 @@ def hold(row: int, note: Path) -> None:
     def write_and_stay(journal: Journal, content: dict[str, Any]) -> None:
         write(journal, content)
         if journal.count == row:
-            draft = note.with_suffix(".draft")
-            draft.write_text(str(os.getpid()))
-            draft.rename(note)
-            deadline = time.monotonic() + HELD_SECONDS
+            note.touch()
+            parent = os.getppid()
             while note.exists() and not asked:
-                if time.monotonic() > deadline:
+                if os.getppid() != parent:  # a test that has died removes no note
                     os.kill(os.getpid(), signal.SIGKILL)
                 time.sleep(0.005)
 

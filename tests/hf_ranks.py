@@ -63,5 +63,6 @@ def main(
 
 
 if __name__ == "__main__":
-    faulthandler.dump_traceback_later(300, exit=True)  # a collective that not all take part in
+    # A collective that not all take part in; DeepSpeed's first use compiles for minutes.
+    faulthandler.dump_traceback_later(1000, exit=True)
     main(**json.loads(sys.argv[1]))

@@ -22,7 +22,7 @@ def rank_pid(torchrun: int, rank: int) -> int:
 
 
 def await_end(pid: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while Path(f"/proc/{pid}").exists():
         assert time.monotonic() < deadline, f"process {pid} is still there"
         time.sleep(0.05)

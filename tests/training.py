@@ -90,8 +90,8 @@ class Workplace:
     def start_and_await(
         self, env: dict[str, str], checkpoints: str, rows: int, **settings: Any
     ) -> subprocess.Popen[str]:
-        """A training that stays when it has logged `rows` metric rows, see tests.held: until `let_go`, or a signal
-        that reaches the process which logs."""
+        """A training that stays when it has logged `rows` metric rows (tests.held): until `let_go`, or
+        until a signal reaches the process that logs."""
         note = self._note(checkpoints)
         note.unlink(missing_ok=True)  # of one that was killed there
         command = self.command(checkpoints, **settings)

@@ -63,6 +63,25 @@ def test_two_commands_that_start_at_once_share_one_server(tmp_path: Path):
     assert len(urls) == 2 and len(set(urls)) == 1
 
 
+def test_a_server_that_another_command_has_just_started_is_waited_for(tmp_path: Path):
+    """It holds the root long before it answers: ours ends, and theirs is used."""
+    root = tmp_path / "server"
+    with embedded_server(root) as first:
+        assert first.process is not None
+        published = (root / "server.json").read_text()
+        (root / "server.json").unlink()  # as before its first answer
+
+        def answer_late() -> None:
+            while "is already served" not in log_path(root).read_text():
+                time.sleep(0.05)
+            time.sleep(1.5)
+            (root / "server.json").write_text(published)
+
+        threading.Thread(target=answer_late, daemon=True).start()
+        with embedded_server(root) as second:
+            assert (second.url, second.process) == (first.url, None)
+
+
 def test_a_child_that_inherited_the_lock_keeps_the_server(tmp_path: Path):
     with embedded_server(tmp_path / "server") as server:
         child = os.fork()
@@ -74,7 +93,7 @@ def test_a_child_that_inherited_the_lock_keeps_the_server(tmp_path: Path):
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     assert alive
-    assert server.process.wait(20) == 0
+    assert server.process.wait(60) == 0
 
 
 def test_the_environment_points_to_the_server_only_within_the_block(tmp_path: Path):

@@ -192,7 +192,7 @@ def on_a_terminal(root: Path, *arguments: str, typed: str) -> str:
     process = subprocess.Popen(command, cwd=REPOSITORY, stdin=slave, stdout=subprocess.PIPE, text=True)
     os.close(slave)
     os.write(master, f"{typed}\n".encode())
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=240)
     os.close(master)
     return output
 

@@ -108,7 +108,7 @@ def test_a_trial_that_is_only_on_wandb_is_drawn_by_its_name(here: ServerProcess,
             env={**here.env, "PYTHONPATH": str(REPOSITORY)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
         )
 
     done = plot("elsewhere-01")

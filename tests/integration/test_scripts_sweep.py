@@ -17,7 +17,7 @@ from tests.training import TINY, Workplace
 from transformer_e2e.launch.spec import load_spec
 from transformer_e2e.launch.sweep import create_sweep
 
-LASTING = {"steps": {"value": 50}, "slow": {"value": 0.1}}  # 5 s: long enough to be caught in the act
+pytestmark = pytest.mark.timeout(900)
 
 COURSE_FILE = """
 program: transformer_e2e/scripts/train.py
@@ -97,7 +97,8 @@ def test_a_course_file_whose_numbers_yaml_reads_as_texts_is_taken(
 
 
 def test_ctrl_c_ends_agents_then_server_and_the_sweep_can_go_on(command: SweepCommand):
-    spec = command.spec(parameters={"seed": {"values": [1, 2]}, **LASTING})
+    gate = command.folder / "gate"  # until it is there, a trial waits after its first step
+    spec = command.spec(parameters={"seed": {"values": [1, 2]}, "gate": {"value": str(gate)}})
     command.start(str(spec), "--agents", "1", "--no_sample")
     command.until("rows", lambda: list((command.folder / "trials").glob("*/step-*")))
     command.process.send_signal(signal.SIGINT)
@@ -111,6 +112,7 @@ def test_ctrl_c_ends_agents_then_server_and_the_sweep_can_go_on(command: SweepCo
     assert list(interrupted.glob("step-*"))
     assert not records(command.folder / "trials")
 
+    gate.touch()
     assert command.start("--sweep", path, "--agents", "2", "--no_sample").wait() == 0, command.output
     assert {record["counted"]["seed"] for record in records(command.folder / "trials")} == {1, 2}
     starts = (interrupted / "attempts.jsonl").read_text().count('"start"')

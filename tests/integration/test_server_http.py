@@ -157,7 +157,7 @@ def test_a_requested_stop_is_told_by_stream_and_query_and_decides_the_state(
 
 def serve(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "transformer_e2e.server", *arguments]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
 
 
 def test_second_servers_end_with_a_reason(wandb_server: ServerProcess) -> None:
@@ -197,4 +197,4 @@ def test_until_unused_ends_with_its_last_user(wandb_server: ServerProcess) -> No
     time.sleep(2.5)
     assert wandb_server.process.poll() is None
     os.close(users[1])
-    assert wandb_server.process.wait(timeout=10) == 0
+    assert wandb_server.process.wait(timeout=60) == 0

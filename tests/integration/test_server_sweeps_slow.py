@@ -42,7 +42,7 @@ with wandb.init() as run:
     while not pathlib.Path(f"end-{run.config['x']}").exists():
         time.sleep(0.1)
 """
-# The worst one stays where Hyperband first looks, until it is stopped: the others come there whenever they do.
+# The worst one stays where Hyperband first looks, until it is stopped: the others come when they come.
 WORST_STAYS_AT_TWO_ROWS = """
 import time, wandb
 with wandb.init() as run:
@@ -204,7 +204,7 @@ def test_a_preempted_trial_goes_on_in_the_same_run(commands: Commands) -> None:
 
 
 def test_a_function_agent_and_the_public_api(wandb_server: ServerProcess) -> None:
-    output = run_client(wandb_server, FUNCTION_AGENT, timeout=120)
+    output = run_client(wandb_server, FUNCTION_AGENT, timeout=PATIENCE)
     *_, summary, states_line = output.strip().splitlines()
     sweep_id, *rest = summary.split()
     assert rest == ["FINISHED", "3", "3", "3"]

@@ -18,7 +18,7 @@ from tests.ranks import HISTORY, await_end, rank_pid
 from tests.serving import REPOSITORY, ServerProcess, run_client
 from tests.training import END_SECONDS, Workplace, offline
 
-pytestmark = pytest.mark.timeout(600)  # up to five processes at a time, each of which imports torch
+pytestmark = pytest.mark.timeout(1500)  # up to five processes at a time, each of which imports torch
 
 SAME = {"dropout": 0.0, "max_steps": 24, "eval_interval": 6, "learning_rate": 5e-3}
 LONG = {"max_steps": 160, "eval_interval": 40}  # so that it is still training when a signal comes

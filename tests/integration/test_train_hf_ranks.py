@@ -14,7 +14,7 @@ import pytest
 
 from tests.serving import REPOSITORY
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # DeepSpeed's first use compiles for minutes
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # DeepSpeed's first use compiles for minutes
 
 CONFIGS = "transformer_e2e/configs/deepspeed"
 FOUR_DECIMALS = 5e-5

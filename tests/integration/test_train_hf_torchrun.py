@@ -14,7 +14,7 @@ from tests.ranks import HISTORY, await_end, rank_pid
 from tests.serving import ServerProcess, run_client
 from tests.training import END_SECONDS, offline
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture

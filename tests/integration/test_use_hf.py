@@ -337,5 +337,5 @@ def test_predictions_come_batch_by_batch_and_a_closed_pipe_ends_quietly(
     process.stdout.close()
     process.stdin.write("the cat\ntwo dogs\n")
     process.stdin.close()
-    assert process.wait(60) == 0
+    assert process.wait(240) == 0
     assert "Traceback" not in process.stderr.read()

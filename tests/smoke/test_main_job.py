@@ -32,8 +32,14 @@ print("AUDIT" + json.dumps(found))
 def test_the_quick_sweep_keeps_every_promise(tmp_path: Path) -> None:
     command = SweepCommand(tmp_path)
     spec = (REPOSITORY / "sweeps" / "quickstart.yaml").read_text()
-    for name, folder in (("checkpoint_dir", "trials"), ("plot_dir", "pictures"), ("cache_dir", "cache")):
-        spec += f"  {name}: {{ value: {tmp_path / folder} }}\n"
+    places = {
+        "checkpoint_dir": "trials",
+        "plot_dir": "pictures",
+        "cache_dir": "cache",
+        "log_file": "train.log",
+    }
+    for name, place in places.items():
+        spec += f"  {name}: {{ value: {tmp_path / place} }}\n"
     (tmp_path / "quickstart.yaml").write_text(spec)
     code = command.start(str(tmp_path / "quickstart.yaml"), "--agents", "2").wait(1200)
     assert code == 0, command.output

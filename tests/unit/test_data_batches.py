@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 
@@ -88,14 +86,9 @@ def test_a_text_shorter_than_a_window_is_refused():
         batch(0, window=10, tokens=TOKENS[:10])
 
 
-def test_a_batch_of_16_windows_of_128_takes_under_a_millisecond():
-    tokens = np.zeros(680_000, dtype=np.uint16)
-    durations = []
-    for step in range(50):
-        start = time.perf_counter()
-        batch(step, size=16, window=128, tokens=tokens)
-        durations.append(time.perf_counter() - start)
-    assert sorted(durations)[25] < 1e-3
+def test_a_batch_costs_the_same_however_long_the_text_is():
+    tokens = np.broadcast_to(np.uint16(7), (10**12,))  # 2 TB, if anything went through all of it
+    assert (batch(3, size=16, window=128, tokens=tokens) == 7).all()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 16, 17, 100, 4711])

@@ -142,7 +142,7 @@ def test_bpe_trained_in_another_process_has_the_same_merges(tmp_path):
         "at = Path(sys.argv[1]); texts = tuple(json.loads((at / 'texts.json').read_text()))\n"
         "make_tokenizer(DataSettings(tokenizer='bpe:350'), Corpus('words', texts, (), ''), at / 'there')\n"
     )
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=240)
     make("bpe:350", tmp_path / "here")
     (here,), (there,) = ((tmp_path / side).rglob("tokenizer.json") for side in ("here", "there"))
     assert here.read_bytes() == there.read_bytes()

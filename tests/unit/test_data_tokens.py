@@ -120,7 +120,7 @@ def test_four_processes_at_once_build_once_and_get_the_same(settings, cache):
     for process in processes:
         process.stdin.write("go\n")
         process.stdin.flush()
-    lines = [line for process in processes for line in process.communicate(timeout=60)[0].splitlines()]
+    lines = [line for process in processes for line in process.communicate(timeout=240)[0].splitlines()]
     assert all(process.returncode == 0 for process in processes)
     assert len({line for line in lines if line.startswith("fingerprint")}) == 1
     assert sorted(line.split(" (")[0].split("/")[0] for line in lines if line.startswith("building")) == [
@@ -225,7 +225,7 @@ def loaded_by_opening(settings: DataSettings, cache: Path) -> set[str]:
     )
     arguments = [json.dumps(vars(settings)), str(cache)]
     output = subprocess.run(
-        [sys.executable, "-c", program, *arguments], check=True, capture_output=True, timeout=60
+        [sys.executable, "-c", program, *arguments], check=True, capture_output=True, timeout=240
     )
     return set(json.loads(output.stdout))
 

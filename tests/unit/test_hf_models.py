@@ -72,7 +72,7 @@ def test_another_process_trains_the_same_tokenizer(tmp_path, task):
         "import sys; from pathlib import Path; from tests.unit import test_hf_models as t\n"
         "t.tokenizer_of(Path(sys.argv[1]) / 'there', sys.argv[2])"
     )
-    subprocess.run([sys.executable, "-c", program, str(tmp_path), task], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", program, str(tmp_path), task], check=True, timeout=240)
     tokenizer_of(tmp_path / "here", task)
     digests = [
         {

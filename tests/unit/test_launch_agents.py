@@ -59,13 +59,13 @@ def stop(*_):
     sys.exit(0)
 signal.signal(signal.SIGTERM, stop)
 pathlib.Path("{ready}").touch()
-time.sleep(60)
+time.sleep(600)
 """
 DEAF = """
 import pathlib, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 pathlib.Path("{ready}").touch()
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -85,7 +85,7 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return start
 
 
-def _until(happened, seconds: float = 20.0) -> None:
+def _until(happened, seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline

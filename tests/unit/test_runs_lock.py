@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from transformer_e2e.runs import lock
 from transformer_e2e.runs.attempts import Attempt, read_attempts, total_seconds
 from transformer_e2e.runs.background import Overdue, in_background, is_stuck
 from transformer_e2e.runs.lock import TrialHeld, TrialLock
@@ -55,30 +57,52 @@ def test_a_waiter_never_locks_a_directory_that_was_removed_under_it(tmp_path: Pa
     directory = tmp_path / "toy-1"
     first = TrialLock(directory, no_wait=True, say=quiet)
     assert first.made_directory
-    said: list[str] = []
 
     def wait() -> int:
-        lock = TrialLock(directory, no_wait=False, say=said.append)
-        return 0 if (directory / ".lock").exists() and not lock.made_directory else 1
+        held = TrialLock(directory, no_wait=False, say=(tmp_path / "waits").write_text)
+        return 0 if (directory / ".lock").exists() and not held.made_directory else 1
 
     child = in_child(wait)
-    time.sleep(0.4)
+    while not (tmp_path / "waits").exists():
+        time.sleep(0.01)
     first.remove_directory()
     first.release()
     assert code_of(child) == 0
 
 
+def test_what_another_attempt_left_a_moment_ago_is_not_ours_to_remove(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "toy-1"
+
+    def after_a_whole_life(path: Path) -> None:
+        path.mkdir()
+        (path / "metrics.jsonl").write_text("{}")
+
+    monkeypatch.setattr(lock, "make_directory", after_a_whole_life)
+    assert not TrialLock(directory, no_wait=True, say=quiet).made_directory
+
+
+def test_somebody_who_only_looks_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = tmp_path / "toy-1"
+    TrialLock(directory, no_wait=True, say=quiet).release()
+    glance = os.open(directory / ".lock", os.O_RDONLY)
+    fcntl.flock(glance, fcntl.LOCK_SH)  # as `is_held` does
+    monkeypatch.setattr(lock.time, "sleep", lambda _: os.close(glance))
+    TrialLock(directory, no_wait=True, say=pytest.fail).release()
+
+
 def test_eight_processes_never_hold_one_trial_together(tmp_path: Path) -> None:
     def work() -> int:
         for _ in range(5):
-            lock = TrialLock(tmp_path / "toy", no_wait=False, say=quiet)
+            held = TrialLock(tmp_path / "toy", no_wait=False, say=quiet)
             try:
                 inside = os.open(tmp_path / "inside", os.O_CREAT | os.O_EXCL)
             except FileExistsError:
                 return 1
             os.close(inside)
             os.unlink(tmp_path / "inside")
-            lock.release()
+            held.release()
         return 0
 
     children = [in_child(work) for _ in range(8)]

@@ -57,7 +57,7 @@ def work():
 SaveThread().start(work)
 {end}
 """
-    subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, stderr=subprocess.DEVNULL, timeout=60)
+    subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, stderr=subprocess.DEVNULL, timeout=240)
     assert (tmp_path / "done").exists()
 
 

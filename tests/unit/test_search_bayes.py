@@ -73,7 +73,7 @@ def ask_process(ledger: list[Observation], threads: str, hash_seed: str) -> dict
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=240,
     )
     return json.loads(done.stdout)["params"]
 

@@ -97,7 +97,7 @@ def test_a_new_process_ends_with_the_same_bits(tmp_path, precision):
     _, stopped = attempt(tmp_path / "new", case_settings(precision), stop_at=11)
     assert stopped["outcome"] == Outcome.STOPPED
     command = [sys.executable, "-m", "tests.unit.training_case", str(tmp_path / "new"), precision]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=True)
     assert json.loads(ended.stdout) == json.loads(json.dumps(whole))
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 
 import pytest
 
-from tests.serving import REPOSITORY
+from tests.serving import REPOSITORY, lasting_port
 from transformer_e2e.compute.place import Place, place
 from transformer_e2e.errors import ConfigError
 
@@ -50,10 +49,8 @@ with joined(place(), store, torch.device("cpu")) as world:
 
 def together(script: str, size: int) -> list[tuple[int, str]]:
     """(exit code, output) of `size` processes with the variables that torchrun would set."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {**os.environ, "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    port = str(lasting_port())
+    shared = {**os.environ, "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", script],
@@ -64,7 +61,7 @@ def together(script: str, size: int) -> list[tuple[int, str]]:
         )
         for rank in range(size)
     ]
-    return [(process.wait(60), process.communicate()[0]) for process in processes]
+    return [(process.wait(240), process.communicate()[0]) for process in processes]
 
 
 def test_all_ranks_hear_the_same() -> None:

@@ -180,11 +180,11 @@ def _launch(root: Path, *, port: int) -> subprocess.Popen[bytes]:
 def _wait_until_up(root: Path, process: subprocess.Popen[bytes]) -> dict[str, Any]:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        ended = process.poll() is not None  # asked first: whoever was faster than it is up by now
+        ended = process.poll() is not None
         found = _running(root)
         if found is not None:
             return found
-        if ended:
+        if ended and not _is_taken(root):  # else by a server that another command has just started
             time.sleep(0.5)
             if (found := _running(root)) is not None:
                 return found
@@ -198,6 +198,18 @@ def _wait_until_up(root: Path, process: subprocess.Popen[bytes]) -> dict[str, An
             [f"the embedded server did not start; the end of {log_path(root)}:", *(f"  {t}" for t in tail)]
         )
     )
+
+
+def _is_taken(root: Path) -> bool:
+    """Whether a server holds `root`, also one that does not answer yet."""
+    fd = os.open(root / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
 
 
 def _running(root: Path) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from transformer_e2e.runs.durable import make_directory
 
 LOCK_NAME = ".lock"
 _POLL_SECONDS = 0.2
+_GLANCE_SECONDS = 0.02  # somebody who only looks whether a trial is held (`is_held`) holds it for less
 
 
 class TrialHeld(Exception):
@@ -35,17 +36,17 @@ class TrialLock:
         Raises CheckpointError if the directory cannot be made or written.
         """
         self.directory = directory
-        self.made_directory = not directory.exists()
-        told = False
+        made, refusals = not directory.exists(), 0
         while (descriptor := _try(directory)) is None:
-            self.made_directory = False  # somebody else's by now
-            if no_wait:
+            made, refusals = False, refusals + 1  # somebody else's by now
+            if refusals > 1 and no_wait:
                 raise TrialHeld(f"{directory.name} is held by {_holder(directory)}")
-            if not told:
-                told = True
+            if refusals == 2:
                 holder = _holder(directory)
                 say(f"{directory.name} is held by {holder}; waiting for it (--no_wait: exit instead)")
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_GLANCE_SECONDS if refusals == 1 else _POLL_SECONDS)
+        # Another attempt may have come, lived and gone since we looked: what it left is not ours to remove.
+        self.made_directory = made and os.listdir(directory) == [LOCK_NAME]
         self._descriptor = descriptor
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode(), 0)

@@ -11,22 +11,33 @@ from typing import Any
 
 from transformer_e2e.errors import LaunchError
 
+_GLANCE_SECONDS = 0.05  # a command that only looks whether the root is taken holds its lock for less
 FIRST_USER_PATIENCE = 60.0  # seconds in which the program that started an `--until_unused` server locks it
 
 
 def take(root: Path) -> int:
     """Hold `root` until this process ends, however it ends. Raises LaunchError when another server does."""
     descriptor = os.open(root / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    free = _locked(descriptor)
+    if not free:
+        time.sleep(_GLANCE_SECONDS)
+        free = _locked(descriptor)
+    if not free:
         os.close(descriptor)
         running = published(root)
         where = f"at {running['url']} (process {running['pid']})" if running else "which is still starting"
         raise LaunchError(
             f"--root={root} is already served {where}; use that server, or give this one another --root"
-        ) from None
+        )
     return descriptor
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
 
 
 def publish(root: Path, url: str) -> None:
