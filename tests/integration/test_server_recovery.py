@@ -179,6 +179,6 @@ def test_silent_runs_crash_speak_again_and_are_not_blamed_for_a_dead_server(
         began = time.monotonic()
         server.start()
         wait_until(lambda: run_fields(server, "r", "state")["state"] == "crashed")
-        assert time.monotonic() - began > 4  # a silence that began with the server; the watch looks every second
+        assert time.monotonic() - began > 4  # the silence began with the server; the watch looks every second
     finally:
         server.kill()
