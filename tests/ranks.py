@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -19,6 +20,12 @@ def rank_pid(torchrun: int, rank: int) -> int:
         if f"\0RANK={rank}\0" in f"\0{Path(f'/proc/{child}/environ').read_text()}\0":
             return int(child)
     raise AssertionError(f"torchrun {torchrun} has no rank {rank}")
+
+
+def ended_as_wrong_input(torchrun_said: str) -> bool:
+    """Both processes; torchrun may have ended one, by SIGTERM, before it had read its arguments."""
+    codes = re.findall(r"exitcode  : (-?\d+) ", torchrun_said)
+    return len(codes) == 2 and "2" in codes and set(codes) <= {"2", "-15"}
 
 
 def await_end(pid: int) -> None:

@@ -276,9 +276,7 @@ except Exception as error:
     print(type(error).__name__)
 """
     less_than_it_waits_for_an_answer = 80
-    said = run_client(
-        shared_server, script, WANDB_API_KEY="0" * 40, timeout=less_than_it_waits_for_an_answer
-    )
+    said = run_client(shared_server, script, WANDB_API_KEY="0" * 40, timeout=less_than_it_waits_for_an_answer)
     assert said.splitlines()[0] in ("AuthenticationError", "CommError")
 
 

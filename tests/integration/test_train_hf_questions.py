@@ -21,7 +21,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "extractive_qa": {"max_seq_length": 32, "doc_stride": 8, "max_answer_length": 4},
     "generative_qa": {"max_seq_length": 96, "max_answer_length": 4, "max_eval_samples": 8},
 }
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def questions(path: Path, count: int, seed: int) -> str:

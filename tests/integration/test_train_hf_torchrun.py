@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.hf_training import HfWorkplace
-from tests.ranks import HISTORY, await_end, rank_pid
+from tests.ranks import HISTORY, await_end, ended_as_wrong_input, rank_pid
 from tests.serving import ServerProcess, run_client
 from tests.training import END_SECONDS, offline
 
@@ -60,7 +60,7 @@ def test_a_killed_rank_and_a_signal_leave_a_trial_that_goes_on_exactly(pair: HfW
 def test_bad_input_is_told_once(pair: HfWorkplace) -> None:
     env = offline(pair.folder)
     wrong = pair.finish(env, "wrong", exit_code=1, learning_rate="high")
-    assert wrong.count("--learning_rate=high") == 1 and wrong.count("exitcode  : 2 ") == 2
+    assert wrong.count("--learning_rate=high") == 1 and ended_as_wrong_input(wrong)
     missing = pair.finish(env, "wrong", exit_code=1, train_file=str(pair.folder / "nothing.csv"))
-    assert missing.count("error: ") == 1 and missing.count("exitcode  : 2 ") == 2
+    assert missing.count("error: ") == 1 and ended_as_wrong_input(missing)
     assert not (pair.folder / "wrong").exists()

@@ -11,6 +11,8 @@ import pytest
 from tests.serving import ServerProcess, run_client
 from tests.training import Workplace, comparable
 
+pytestmark = pytest.mark.timeout(900)
+
 KILL_ROWS = (3, 8, 17, 26, 37, 47)  # before the first checkpoint, after it, around evaluations, near the end
 
 HISTORY = """

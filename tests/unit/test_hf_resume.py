@@ -51,6 +51,7 @@ def to_the_end(directory: Path, kills: list[float], stops: list[float], **change
     return result.outcome, result.steps, digests, trial.rows
 
 
+pytestmark = pytest.mark.timeout(900)
 NEVER = float("inf")
 CASES: dict[str, dict[str, Any]] = {
     "fp32": {},
