@@ -10,7 +10,7 @@ import pytest
 
 from transformer_e2e.errors import ConfigError, LaunchError
 from transformer_e2e.launch import environment
-from transformer_e2e.launch.report import table, yardstick_lines
+from transformer_e2e.launch.report import failure_lines, next_steps, table, yardstick_lines
 from transformer_e2e.launch.spec import load_spec, overridden, searched, setting_problems
 from transformer_e2e.launch.sweep import SweepPath, parse_created
 from transformer_e2e.launch.trials import (
@@ -44,6 +44,18 @@ def test_progress_counts_and_guesses_from_the_mean_duration():
     assert seen.best is rows[2]
     assert seen.eta_seconds == (30.0 + 4 * 40.0) / 2  # c needs 30 s more, four are not issued yet
     assert "trials 2/8 done, 1 running, 1 pruned" in seen.text("eval/loss")
+
+
+def test_trials_that_failed_are_not_passed_over_in_silence():
+    rows = [row("a"), row("b", "failed"), row("c", "crashed"), row("d", "pruned")]
+    (said,) = failure_lines(rows, Path("logs/s"))
+    assert said.startswith("warning: 2 trials of 4 failed") and "grep -A3 error: logs/s/*" in said
+    assert failure_lines(rows[:1], Path("logs/s")) == []
+
+
+def test_what_to_type_next_names_the_folder_of_the_trials_if_it_is_not_the_usual_one():
+    assert "manage_completed_runs.py --checkpoint_dir /x list" in next_steps("e/p/s", [], None, Path("/x"))[1]
+    assert "manage_completed_runs.py list" in next_steps("e/p/s", [], None, Path("model_checkpoints"))[1]
 
 
 def test_there_is_no_eta_without_an_end_or_an_ended_trial():

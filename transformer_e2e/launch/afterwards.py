@@ -14,22 +14,20 @@ from transformer_e2e.launch.samples import uses
 from transformer_e2e.runs import completion
 from transformer_e2e.runs.checkpoints import newest_step
 
-_MANAGE = ["python", "scripts/manage_completed_runs.py"]
-
 
 def next_lines(root: Path, run_id: str, settings: Mapping[str, Any]) -> list[str]:
     """Commands that work as they stand, for the trial below `root` that was trained with `settings`."""
     model = ModelChoice(run_id=run_id, checkpoint_dir=str(root))
-    commands = [shlex.join(status_command(root, run_id))]
+    commands = [shlex.join(manage_command(root, "status", run_id))]
     if _has_model(root, run_id):
         commands += [shlex.join(["python", *use]) for use in uses(settings, model.flags())]
     return [f"{'' if place else 'next:':<5} {command}" for place, command in enumerate(commands)]
 
 
-def status_command(root: Path, run_id: str) -> list[str]:
-    """What shows everything known of the trial below `root`."""
+def manage_command(root: Path, *arguments: str) -> list[str]:
+    """The operator's script on the trials below `root`."""
     where = [] if root == Path(ModelChoice.checkpoint_dir) else ["--checkpoint_dir", str(root)]
-    return [*_MANAGE, *where, "status", run_id]
+    return ["python", "scripts/manage_completed_runs.py", *where, *arguments]
 
 
 def _has_model(root: Path, run_id: str) -> bool:

@@ -10,9 +10,11 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from transformer_e2e.config.wording import several
 from transformer_e2e.errors import CheckpointError
+from transformer_e2e.launch.afterwards import manage_command
 from transformer_e2e.launch.screen import MARKS
-from transformer_e2e.launch.trials import TrialRow, ranked, setting
+from transformer_e2e.launch.trials import FAILED, TrialRow, ranked, setting
 from transformer_e2e.plots.scale import label
 from transformer_e2e.runs.completion import read as read_record
 from transformer_e2e.runs.times import clock
@@ -147,10 +149,21 @@ def artifact_of(row: TrialRow, project: str) -> str:
     return f"{project}/model-{row.run_id}:best"
 
 
-def next_steps(sweep: str, uses: Sequence[Sequence[str]], root: Path | None) -> list[str]:
+def failure_lines(rows: Sequence[TrialRow], logs: Path) -> list[str]:
+    """That trials failed, and where the reason stands; [] if none did."""
+    failed = sum(row.outcome in FAILED for row in rows)
+    if not failed:
+        return []
+    return [
+        f"warning: {several(failed, 'trial')} of {len(rows)} failed. Why: grep -A3 error: {logs}/* "
+        f"(on the machine where its agent ran)"
+    ]
+
+
+def next_steps(sweep: str, uses: Sequence[Sequence[str]], root: Path | None, trials: Path) -> list[str]:
     """Commands that continue from here. `uses`: of the best model, each what follows `python`. `root` is the
-    embedded server's folder, None with another W&B."""
-    lines = ["what to type next:", "  python scripts/manage_completed_runs.py list"]
+    embedded server's folder, None with another W&B; `trials` the folder of trials and records."""
+    lines = ["what to type next:", "  " + shlex.join(manage_command(trials, "list"))]
     lines += ["  " + shlex.join(["python", *use]) for use in uses]
     where = f" --root {root}" if root is not None and root != Path("wandb_server") else ""
     lines.append(f"  python -m transformer_e2e.scripts.plot {sweep}{where}   # draw its pictures again")

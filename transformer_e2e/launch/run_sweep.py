@@ -206,6 +206,7 @@ def _finish(order: SweepOrder, sweep: _Sweep, root: Path | None, lost: int) -> i
     sweep.say("\n" + report.table(rows, names, sweep.metric, sweep.goal))
     picture_sweep(sweep.path, sweep.spec, rows, order.plot_dir, sweep.say)
     commands: list[list[str]] = []
+    trials = report.checkpoint_root(best or rows[0]) if rows else Path("model_checkpoints")
     if best is not None:
         if yardsticks := report.yardstick_lines(best):
             sweep.say("\n" + "\n".join(yardsticks))
@@ -213,7 +214,9 @@ def _finish(order: SweepOrder, sweep: _Sweep, root: Path | None, lost: int) -> i
         commands = uses(best.settings, ["--artifact", artifact], order.prompt)
         if order.sample:
             _sample(artifact, commands[0], sweep.say)
-    sweep.say("\n" + "\n".join(report.next_steps(str(sweep.path), commands, root)))
+    sweep.say("\n" + "\n".join(report.next_steps(str(sweep.path), commands, root, trials)))
+    for line in report.failure_lines(rows, order.log_dir / sweep.path.id):
+        sweep.say(line)
     return _verdict(sweep, state, rows, lost, order)
 
 

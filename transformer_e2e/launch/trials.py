@@ -13,6 +13,7 @@ from transformer_e2e.runs.spec import DIVERGED_METRIC
 from transformer_e2e.runs.times import clock
 from transformer_e2e.runs.tracker_queries import RunView, SweepView
 
+FAILED = ("failed", "crashed")
 LIVE = frozenset({"pending", "running", "preempting"})
 
 
@@ -81,7 +82,7 @@ def progress(rows: Sequence[TrialRow], *, total: int | None, agents: int, goal: 
         done=len(ended),
         running=sum(row.outcome in ("running", "preempting") for row in rows),
         pruned=sum(row.outcome == "pruned" for row in rows),
-        failed=sum(row.outcome in ("failed", "crashed") for row in rows),
+        failed=sum(row.outcome in FAILED for row in rows),
         total=total,
         best=best(rows, goal),
         eta_seconds=_eta(rows, total, agents, now),

@@ -86,7 +86,10 @@ class LiveTrial:
         try:
             self.settle()
         except Exception as error:
-            self._say(f"the last checkpoint could not be saved: {error}")
+            self._say(
+                f"warning: the last checkpoint could not be saved: {error}; the same command continues from "
+                f"the one before"
+            )
 
     def sync(self) -> None:
         """Let the rows logged up to now survive a power cut: before a record that ends the training."""

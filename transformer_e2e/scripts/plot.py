@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from transformer_e2e.errors import CheckpointError, TrackerError, UserError, exit_code_of
+from transformer_e2e.launch.afterwards import manage_command
 from transformer_e2e.launch.console import open_console
 from transformer_e2e.launch.environment import DEFAULT_PROJECT, load_dotenv
 
@@ -68,7 +70,7 @@ def draw(args: argparse.Namespace, say: Callable[[str], None]) -> int:
 def _local_trial(args: argparse.Namespace, run_id: str, say: Callable[[str], None]) -> int:
     from transformer_e2e.launch.pictures import draw_trial
 
-    return _said(draw_trial(args.checkpoint_dir, run_id, args.plot_dir), run_id, say)
+    return _said(args, draw_trial(args.checkpoint_dir, run_id, args.plot_dir), run_id, say)
 
 
 def _remote(args: argparse.Namespace, say: Callable[[str], None]) -> int:
@@ -97,7 +99,7 @@ def _remote(args: argparse.Namespace, say: Callable[[str], None]) -> int:
     (run,) = found.values()
     say(f"{run.display_name} is not on this disk; its history comes from W&B")
     history = remote_history(run, entity=entity, project=project)
-    return _said(plot_trial(history, args.plot_dir / f"{history.run_id}.png"), history.run_id, say)
+    return _said(args, plot_trial(history, args.plot_dir / f"{history.run_id}.png"), history.run_id, say)
 
 
 def _sweep(args: argparse.Namespace, say: Callable[[str], None]) -> int:
@@ -118,12 +120,12 @@ def _sweep(args: argparse.Namespace, say: Callable[[str], None]) -> int:
     return 0 if picture_sweep(path, view.config, rows, args.plot_dir, say) else 1
 
 
-def _said(picture: Path | None, run_id: str, say: Callable[[str], None]) -> int:
+def _said(args: argparse.Namespace, picture: Path | None, run_id: str, say: Callable[[str], None]) -> int:
     if picture is None:
         say(f"{run_id} has logged no loss yet: there is nothing to draw")
         return 1
     say(f"picture: {picture}")
-    say(f'next: python scripts/manage_completed_runs.py status "{run_id}"')
+    say(f"next: {shlex.join(manage_command(args.checkpoint_dir, 'status', run_id))}")
     return 0
 
 
