@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from transformer_e2e.plots.canvas import count_ticks, new_figure
+from transformer_e2e.plots.curves import draw_curves
 from transformer_e2e.plots.importance import importance
 from transformer_e2e.plots.point import SweepPoint
 from transformer_e2e.plots.scale import label, readable_limits, scale_of
@@ -46,6 +48,16 @@ def test_a_sweep_gets_the_pictures_that_its_trials_allow(tmp_path: Path, count: 
     assert {path.name for path in done.paths} == names
     assert all(path.read_bytes().startswith(PNG) for path in done.paths)
     assert len(list(tmp_path.rglob("*.*"))) == len(names)  # no draft stays behind
+
+
+def test_a_trial_beyond_the_axis_is_marked_at_its_edge(tmp_path: Path):
+    def legend(*trials: SweepPoint) -> list[str]:
+        (axis,) = draw_curves(trials, "eval/loss").axes
+        return [text.get_text() for text in axis.get_legend().get_texts()]
+
+    stopped = replace(points(1)[0], name="stopped", finished=False, curve=[(10, 60.0)])
+    assert "beyond the axis (1)" in legend(*points(8), stopped)
+    assert not any("beyond" in line for line in legend(*points(8)))
 
 
 def test_odd_trials_do_not_keep_a_sweep_from_its_pictures(tmp_path: Path):

@@ -33,15 +33,22 @@ def plot_curves(points: Sequence[SweepPoint], metric: str, path: Path) -> Path |
     None, and nothing written, if no trial has a curve.
     """
     drawn = [point for point in points if any(math.isfinite(value) for _, value in point.curve)]
-    if not drawn:
-        return None
+    return write(draw_curves(drawn, metric), path) if drawn else None
+
+
+def draw_curves(drawn: Sequence[SweepPoint], metric: str) -> Any:
+    """The figure; each of `drawn`, at least one, has a finite value."""
     figure, axes = new_figure(10.5, 5.4)
     axis = axes[0, 0]
     crowd = min(1.0, (_CROWD / len(drawn)) ** 0.5)
     for rank, point in reversed(list(enumerate(drawn))):
         _draw(axis, point, rank, crowd)
     seen = [value for point in drawn for _, value in point.curve if math.isfinite(value)]
-    axis.set_ylim(*readable_limits(seen))
+    limits = readable_limits(seen)
+    axis.set_ylim(*limits)
+    beyond = [(rank, point) for rank, point in enumerate(drawn) if not _within(point, limits)]
+    for rank, point in reversed(beyond):
+        _mark_beyond(axis, point, _colour(rank), limits)
     calm_ticks(axis, 7)
     axis.set_xlim(left=0)
     count_ticks(axis)
@@ -50,15 +57,14 @@ def plot_curves(points: Sequence[SweepPoint], metric: str, path: Path) -> Path |
     finished = sum(point.finished for point in drawn)
     stopped = len(drawn) - finished
     axis.set_title(f"{metric} of every trial", fontsize=11, fontweight="bold", loc="left")
-    _legend(axis, drawn, finished, stopped)
-    return write(figure, path)
+    _legend(axis, drawn, finished, stopped, len(beyond))
+    return figure
 
 
 def _draw(axis: Any, point: SweepPoint, rank: int, crowd: float) -> None:
     steps = [step for step, _ in point.curve]
     values = [value if math.isfinite(value) else math.nan for _, value in point.curve]
-    named = rank < len(_NAMED)
-    colour = _NAMED[rank] if named else PALE
+    named, colour = rank < len(_NAMED), _colour(rank)
     axis.plot(
         steps,
         values,
@@ -74,7 +80,31 @@ def _draw(axis: Any, point: SweepPoint, rank: int, crowd: float) -> None:
         axis.plot(steps[-1:], values[-1:], color=colour, marker="x", markersize=5 * max(0.6, crowd), zorder=3)
 
 
-def _legend(axis: Any, drawn: Sequence[SweepPoint], finished: int, stopped: int) -> None:
+def _colour(rank: int) -> str:
+    return _NAMED[rank] if rank < len(_NAMED) else PALE
+
+
+def _within(point: SweepPoint, limits: tuple[float, float]) -> bool:
+    """Whether any of the curve can be seen."""
+    return any(limits[0] <= value <= limits[1] for _, value in point.curve)
+
+
+def _mark_beyond(axis: Any, point: SweepPoint, colour: str, limits: tuple[float, float]) -> None:
+    """A triangle at the edge behind which the whole curve lies, at its last finite value."""
+    step, value = [(step, value) for step, value in point.curve if math.isfinite(value)][-1]
+    above = value > limits[1]
+    axis.plot(
+        [step],
+        [0.985 if above else 0.015],
+        transform=axis.get_xaxis_transform(),
+        color=colour,
+        marker="^" if above else "v",
+        markersize=6,
+        linestyle="none",
+    )
+
+
+def _legend(axis: Any, drawn: Sequence[SweepPoint], finished: int, stopped: int, beyond: int) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
@@ -92,6 +122,9 @@ def _legend(axis: Any, drawn: Sequence[SweepPoint], finished: int, stopped: int)
             Line2D([], [], color="#52606d", linewidth=1.2, linestyle="--", marker="x", markersize=5)
         )
         labels.append(f"stopped before its end ({stopped} of {finished + stopped})")
+    if beyond:
+        handles.append(Line2D([], [], color="#52606d", linestyle="none", marker="^", markersize=6))
+        labels.append(f"beyond the axis ({beyond})")
     axis.legend(
         handles,
         labels,
