@@ -153,3 +153,11 @@ def test_a_checkpoint_of_another_model_is_not_continued(tmp_path: Path) -> None:
     prepared.model.classifier = torch.nn.Linear(16, 3)
     with pytest.raises(CheckpointError, match=r"classifier.weight is \(2, 16\) torch.float32, not \(3, 16\)"):
         work(tmp_path, prepared, max_steps=8)
+
+
+def test_a_training_without_any_whole_batch_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="drops the only batch: 45 training examples are no 64"):
+        work(tmp_path, dataloader_drop_last=True, per_device_train_batch_size=64)
+    assert not list(tmp_path.iterdir())
+    result, _ = work(tmp_path, dataloader_drop_last=True, per_device_train_batch_size=45)
+    assert result.steps == 1

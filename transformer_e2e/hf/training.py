@@ -10,6 +10,7 @@ from transformers.utils.logging import disable_progress_bar
 from transformer_e2e.compute.device import prepare_process
 from transformer_e2e.compute.progress import Progress
 from transformer_e2e.compute.world import peers_alive_in_library
+from transformer_e2e.errors import ConfigError
 from transformer_e2e.hf.arguments import Arguments
 from transformer_e2e.hf.prepared import Prepared
 from transformer_e2e.hf.trial_trainer import TrialTrainer
@@ -36,6 +37,7 @@ def train(
     The process is deterministic from here on. Raises ConfigError if no evaluation gives that metric,
     CheckpointError, DiskFull, and PeerLost where several processes train.
     """
+    _require_batches(arguments, len(prepared.train))
     prepare_process(threads=0)
     disable_progress_bar()  # one for each checkpoint's weights
     trainer = TrialTrainer(
@@ -81,6 +83,19 @@ def train(
             "examples": len(prepared.evaluation),
         },
     )
+
+
+def _require_batches(arguments: Arguments, examples: int) -> None:
+    """Raises ConfigError if every batch would be the incomplete one that is dropped."""
+    args = arguments.training
+    size = args.per_device_train_batch_size
+    most = examples // args.world_size
+    if args.dataloader_drop_last and most < size:
+        works = f"a batch size of {most} works" if most else "leave it out"
+        raise ConfigError(
+            f"--dataloader_drop_last drops the only batch: {examples:,} training examples are no "
+            f"{size * args.world_size:,}; {works}"
+        )
 
 
 def parameter_count(model: torch.nn.Module) -> int:
