@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.unit.test_hf_parser import given, problems
@@ -36,6 +38,14 @@ def test_run_mlms_word_for_the_length_of_a_block_is_taken() -> None:
 )
 def test_what_has_no_effect_is_said(argv: list[str], note: str) -> None:
     assert given(*argv).notes == [note]
+
+
+@pytest.mark.parametrize("flag", ["--fp16", "--overwrite_output_dir", "--report_to wandb", "--do_train"])
+def test_no_flag_swallows_an_argument_file(tmp_path: Path, flag: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("learning_rate: 0.125")
+    assert given(*flag.split(), str(path)).values["learning_rate"] == 0.125
+    assert given("--deepspeed", "zero2.json").values["deepspeed"] == "zero2.json"
 
 
 def test_two_devices_are_a_problem() -> None:

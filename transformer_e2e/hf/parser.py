@@ -7,7 +7,6 @@ every form in which `wandb agent` writes them.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -22,8 +21,8 @@ from transformer_e2e.config.convert import KeepDefault
 from transformer_e2e.config.hf_settings import DataArguments, ModelArguments, RunArguments
 from transformer_e2e.config.option import Rule
 from transformer_e2e.config.sources import from_environment
-from transformer_e2e.config.yaml_file import read_yaml
 from transformer_e2e.errors import ConfigError, nearest
+from transformer_e2e.hf.argument_file import FILE_SUFFIXES, is_file, read_file
 from transformer_e2e.hf.defaults import DEFAULTS, FROM_SCRATCH, HELP, RULES, conflicts
 from transformer_e2e.hf.effects import length_of_blocks, without_effect
 from transformer_e2e.hf.spelling import in_own_words, known_words
@@ -36,7 +35,6 @@ TITLES = {
     TrainingArguments: "Hugging Face's own (transformers.TrainingArguments)",
 }
 GROUPS: tuple[type[Any], ...] = tuple(TITLES)
-FILE_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 @dataclass(frozen=True)
@@ -78,8 +76,18 @@ class TrialArgumentParser(HfArgumentParser):
 
     def read(self, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         """Flags by name as they were given, and what is no flag. `--learning-rate` is `--learning_rate`."""
-        space, unknown = self.parse_known_args([_underscored(text) for text in argv])
-        return vars(space), unknown
+        files, rest = self._without_files([_underscored(text) for text in argv])
+        space, unknown = self.parse_known_args(rest)
+        return vars(space), [*files, *unknown]
+
+    def _without_files(self, argv: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Argument files, also behind a flag that needs no value (`--fp16 run.yaml`), and the rest."""
+        files, rest, is_value = [], [], False
+        for text in argv:
+            (files if is_file(text) and not is_value else rest).append(text)
+            action = self._option_string_actions.get(text)
+            is_value = action is not None and action.nargs is None
+        return files, rest
 
 
 def merge(flags: dict[str, Any], unknown: Sequence[str]) -> Given:
@@ -91,7 +99,7 @@ def merge(flags: dict[str, Any], unknown: Sequence[str]) -> Given:
     problems: list[str] = []
     layers: list[tuple[str, Mapping[str, Any]]] = []
     for before, text in zip(["", *unknown], unknown, strict=False):
-        if text.endswith(FILE_SUFFIXES) and not text.startswith("-") and "=" not in text:
+        if is_file(text):
             layers.append((text, read_file(Path(text))))
         elif not _is_value(text, before):
             _take_loose(text, flags, hints, problems)
@@ -113,20 +121,6 @@ def merge(flags: dict[str, Any], unknown: Sequence[str]) -> Given:
     problems += _range_problems(given) + conflicts(given.values)
     ConfigError.raise_if(problems)
     return given
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """The settings in an argument file, names in lower case. Raises ConfigError."""
-    if path.suffix != ".json":
-        content = read_yaml(path, "argument file", holds="name: value lines")
-        return {name.lower(): value for name, value in content.items()}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"argument file {path} cannot be read as JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f'argument file {path} must hold {{"name": value}}')
-    return {str(name).lower(): value for name, value in content.items()}
 
 
 def _is_value(text: str, before: str) -> bool:
