@@ -82,7 +82,9 @@ class TrialArgumentParser(HfArgumentParser):
 
     def _without_files(self, argv: Sequence[str]) -> tuple[list[str], list[str]]:
         """Argument files, also behind a flag that needs no value (`--fp16 run.yaml`), and the rest."""
-        files, rest, is_value = [], [], False
+        files: list[str] = []
+        rest: list[str] = []
+        is_value = False
         for text in argv:
             (files if is_file(text) and not is_value else rest).append(text)
             action = self._option_string_actions.get(text)
