@@ -125,4 +125,6 @@ def _draw_yardsticks(axis: Any, marks: dict[str, float], rate: float) -> None:
             color=INK,
             va="bottom",
             ha="left",
+            zorder=4,
+            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6},
         )

@@ -14,6 +14,7 @@ from transformer_e2e.runs.tracker_queries import BEST_PREFIX, CHECKPOINT_DIGEST,
 
 _WIDEST = 110
 _DIGITS = 12  # of a digest; --json has all
+_JOINED = "\0"  # a blank at which no line is broken
 _COUNTS = 1e9  # from there on a whole number stands for something else, or is of no use in full
 _NOT_FOR_PEOPLE = ("perf/", "yardstick/", "train/global_step")
 
@@ -23,7 +24,7 @@ Lines = list[tuple[str, list[str]]]
 def status_lines(status: TrialStatus, *, width: int) -> list[str]:
     """`width` [characters] is what settings and metrics are wrapped at."""
     lines: Lines = [("trial", [status.run_id]), ("state", [_state(status)])]
-    lines.append(("directory", [f"{status.directory}, {in_words(status.bytes)}"]))
+    lines.append(("directory", _wrapped([str(status.directory), in_words(status.bytes)], width)))
     if (record := status.record) is not None:
         best = "none" if record.best_metric is None else f"{record.best_metric:.6g}"
         lines += [
@@ -145,8 +146,8 @@ def _number(value: float) -> str:
 
 def _wrapped(items: Iterable[str], width: int) -> list[str]:
     """`a 1, b 2`, broken only between items."""
-    text = ", ".join(item.replace(" ", "\0") for item in items)
-    return [line.replace("\0", " ") for line in _broken(text, width)]
+    text = ", ".join(item.replace(" ", _JOINED) for item in items)
+    return _broken(text, width)
 
 
 def _broken(text: str, width: int) -> list[str]:
@@ -158,7 +159,7 @@ def _broken(text: str, width: int) -> list[str]:
 def _laid_out(lines: Lines, width: int) -> list[str]:
     names = max(len(name) for name, _ in lines)
     return [
-        f"{name if i == 0 else '':<{names}}  {text}"
+        f"{name if i == 0 else '':<{names}}  {text}".replace(_JOINED, " ")
         for name, texts in lines
         for i, text in enumerate(part for whole in texts for part in _broken(whole, width))
     ]
