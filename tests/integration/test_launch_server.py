@@ -38,6 +38,9 @@ def test_a_server_is_started_shared_revived_and_ends_with_its_last_user(tmp_path
         time.sleep(1.5)
         assert first.process is not None and first.process.poll() is None  # one user is left
         assert first.revive() is None
+        first.process.send_signal(signal.SIGSTOP)  # slow for longer than an answer is waited for
+        assert first.revive() is None
+        first.process.send_signal(signal.SIGCONT)
         first.process.kill()
         first.process.wait()
         assert "started again" in (first.revive() or "")

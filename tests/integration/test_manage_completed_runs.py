@@ -115,9 +115,9 @@ def test_what_names_no_single_trial_is_refused(
 
 def test_a_trial_in_training_is_shown_and_not_cleared(tmp_path: Path) -> None:
     root = tmp_path / "trials"
-    toy = ToyProcess(Toy(root=str(root), slow=0.1, steps=10_000, eval_interval=5), offline(tmp_path))
+    toy = ToyProcess(Toy(root=str(root), waits_at=12, steps=10_000, eval_interval=5), offline(tmp_path))
     try:
-        wait_until(lambda: list(root.glob("*/step-00000005")), "the first checkpoint")
+        wait_until(lambda: list(root.glob("*/step-00000010")), "the second checkpoint")
         (trial,) = (path.parent for path in root.glob("*/attempts.jsonl"))
         status = manage(root, "status", "toy")
         assert "in training now; step" in status and "works on it now" in status
@@ -135,9 +135,10 @@ def test_a_trial_in_training_is_shown_and_not_cleared(tmp_path: Path) -> None:
 
 def test_a_trial_that_only_wandb_knows_is_found_there(tmp_path: Path, wandb_server: ServerProcess) -> None:
     trials = Trials(wandb_server, tmp_path / "elsewhere")
-    process = trials.start(trials.toy(slow=0.1, steps=10_000, eval_interval=5))
+    toy = trials.toy(waits_at=12, steps=10_000, eval_interval=5)
+    process = trials.start(toy)
     try:
-        wait_until(lambda: trials.checkpoints(trials.toy(slow=0.1, steps=10_000, eval_interval=5)), "a save")
+        wait_until(lambda: trials.checkpoints(toy), "a save")
         wait_until(
             lambda: any(run.summary.get("checkpoint/step") for run in _runs(wandb_server)), "W&B hears of it"
         )

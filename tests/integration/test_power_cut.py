@@ -87,7 +87,7 @@ def record(command: list[str], folder: Path, env: dict[str, str], *, cut_at: int
         env={**env, "POWER_CUT_AT": str(cut_at), "POWER_CUT_FOLDER": str(folder)},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
     )
     assert done.returncode == (-signal.SIGKILL if cut_at else 0), done.stdout + done.stderr
     return recording
@@ -164,6 +164,7 @@ def below(tree: Tree, name: str) -> Tree:
     return {path.removeprefix(f"{name}/"): item for path, item in tree.items() if path.startswith(f"{name}/")}
 
 
+@pytest.mark.timeout(1000)
 @pytest.mark.parametrize("diverges", [False, True])
 def test_whatever_a_power_cut_leaves_is_sound(
     tmp_path: Path, wandb_server: ServerProcess, diverges: bool

@@ -60,10 +60,10 @@ class EmbeddedServer:
     def revive(self) -> str | None:
         """Start the server again, at the same address, if it has died. Returns what was done, or None.
 
-        Clients wait and repeat their requests meanwhile, so a sweep goes on. Raises LaunchError when it
-        keeps dying.
+        Clients wait and repeat their requests meanwhile, so a sweep goes on. A server that holds its root
+        lives, however slowly it answers. Raises LaunchError when it keeps dying.
         """
-        if _running(self.root) is not None:
+        if _running(self.root) is not None or _is_taken(self.root):
             return None
         if self.restarts >= MAX_RESTARTS:
             raise LaunchError(f"the server died {self.restarts + 1} times; see {log_path(self.root)}")
