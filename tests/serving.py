@@ -105,7 +105,10 @@ class ServerProcess:
         return self.process.wait(timeout=60)
 
 
-_OFFERED = itertools.count(os.getpid() % 1000 * 20)  # two test processes at once begin in different places
+# pytest-xdist's two workers, gw0 and gw1, begin far from each other.
+_OFFERED = itertools.count(
+    int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) * 10_000 + os.getpid() % 1000
+)
 
 
 def lasting_port() -> int:
