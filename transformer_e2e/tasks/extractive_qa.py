@@ -56,7 +56,7 @@ def _prepare(arguments: Arguments, asked: Asked, schema: Schema, say: Say) -> Pr
     windows, judged = cut(asked.train, workers=workers), cut(asked.held_out, workers=workers)
     say(
         f"{len(asked.train):,} training questions make {len(windows.owners):,} windows, "
-        f"{len(asked.held_out):,} of {asked.split} {len(judged.owners):,}"
+        f"{len(asked.held_out):,} held-out ones ({asked.split}) {len(judged.owners):,}"
     )
     return Prepared(
         model=build_model(arguments, KIND, tokenizer),
