@@ -11,13 +11,16 @@ from transformer_e2e.hf.arguments import Arguments
 
 
 def arguments(**changes: Any) -> Arguments:
-    """Each change goes to the group that has a field of its name; `seed` and `metric` to the training's.
+    """Each change goes to the group that has a field of its name; `seed`, `metric` and `smoothing` to
+    the training's.
 
     The training arguments hold these alone: making real ones takes seconds of imports.
     """
     groups = {}
     training = SimpleNamespace(
-        seed=changes.pop("seed", 42), metric_for_best_model=changes.pop("metric", None)
+        seed=changes.pop("seed", 42),
+        metric_for_best_model=changes.pop("metric", None),
+        label_smoothing_factor=changes.pop("smoothing", 0.0),
     )
     for group in (ModelArguments, DataArguments, RunArguments):
         names = {item.name for item in fields(group)} & set(changes)

@@ -27,6 +27,10 @@ def test_run_mlms_word_for_the_length_of_a_block_is_taken() -> None:
             ["--task=classification", "--block_size=64"],
             "--block_size has no effect with --task=classification",
         ),
+        (
+            ["--task=extractive_qa", "--label_smoothing_factor=0.1"],
+            "--label_smoothing_factor has no effect with --task=extractive_qa",
+        ),
         (["--task=clm", "--mlm_probability=0.2"], "--mlm_probability has no effect with --task=clm"),
         (
             ["--eval_strategy=epoch", "--eval_steps=50"],

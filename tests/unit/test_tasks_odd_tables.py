@@ -43,6 +43,10 @@ def test_a_metric_of_the_other_kind_of_label_is_refused_before_anything_begins(t
     with pytest.raises(ConfigError, match="=eval_f1 is not measured by a regression, which gives loss, mse"):
         open_task(all_arguments(task="classification", **changes), quiet)
     open_task(all_arguments(task="classification", **{**changes, "metric": "r2"}), quiet)
+    with pytest.raises(ConfigError, match=r"--label_smoothing_factor=.* is for classes"):
+        open_task(
+            all_arguments(task="classification", **{**changes, "metric": None, "smoothing": 0.1}), quiet
+        )
 
 
 def test_labels_that_are_lists_are_named_in_the_refusal() -> None:

@@ -18,6 +18,7 @@ OF_TASKS = {  # setting -> the tasks that use it
     "label_column_name": ("classification", *ANSWERING),
     "problem_type": ("classification",),
     "drop_unlabeled": ("classification",),
+    "label_smoothing_factor": (*BLOCK_TASKS, "classification", "generative_qa"),
 }
 INTERVALS = {  # setting -> the one that must be "steps"
     "logging_steps": "logging_strategy",

@@ -26,6 +26,8 @@ class FairLossTrainer(Trainer):
         # The library looks at `loss_type` alone, which GPT-2, for one, does not have.
         causal = type(self.model).__name__ in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
         self.shifted = self._loss_shifts_labels or causal
+        if causal and self.model.loss_type is None:
+            self.model.loss_type = "ForCausalLM"  # which the library takes then, with a warning
 
     def compute_loss(
         self,

@@ -50,8 +50,7 @@ def open_task(arguments: Arguments, say: Say) -> Callable[[], Prepared]:
     try:
         tables = load_tables(arguments.data, seed=arguments.seed, say=say)
         examples = read_examples(arguments.data, tables, say)
-        problem = str(examples.schema.problem)
-        require_measured(arguments.training.metric_for_best_model, OF_PROBLEM[problem], f"a {problem}")
+        _require_fitting(arguments, str(examples.schema.problem))
     except UserError as error:
         if not problems:
             raise
@@ -99,6 +98,17 @@ def score(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int, say: Say)
     loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets))
     found = measures.classification(logits.argmax(-1), targets, len(labels.names))
     return {"loss": float(loss), **found}
+
+
+def _require_fitting(arguments: Arguments, problem: str) -> None:
+    """Raises ConfigError for arguments that the kind of label has no use for."""
+    training = arguments.training
+    require_measured(training.metric_for_best_model, OF_PROBLEM[problem], f"a {problem}")
+    if training.label_smoothing_factor and problem == "regression":
+        raise ConfigError(
+            f"--label_smoothing_factor={training.label_smoothing_factor} is for classes, not for "
+            "numbers; --problem_type=classification says otherwise"
+        )
 
 
 def _prepare(arguments: Arguments, examples: Examples, say: Say) -> Prepared:
