@@ -7,11 +7,11 @@ times the number of micro-batches, and on several processes times their number.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import Trainer
+from transformers import PreTrainedModel, Trainer
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 IGNORED = -100  # label of a position that does not count
@@ -24,10 +24,11 @@ class FairLossTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = False  # each model returns the mean over the labels it sees
         # The library looks at `loss_type` alone, which GPT-2, for one, does not have.
-        causal = type(self.model).__name__ in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
+        model = cast(PreTrainedModel, self.model)
+        causal = type(model).__name__ in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
         self.shifted = self._loss_shifts_labels or causal
-        if causal and self.model.loss_type is None:
-            self.model.loss_type = "ForCausalLM"  # which the library takes then, with a warning
+        if causal and model.loss_type is None:
+            model.loss_type = "ForCausalLM"  # which the library takes then, with a warning
 
     def compute_loss(
         self,
