@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,19 @@ def test_offline_nothing_is_uploaded_and_nothing_deleted(workplace: Workplace, t
     assert record["status"] == "trained" and record["artifact"] is None
     assert (trial / "best" / "model.safetensors").is_file()
     assert f"WANDB_MODE=offline: the model stays in {trial / 'best'}" in said
+
+
+def test_memory_that_does_not_suffice_is_no_bug(workplace: Workplace, tmp_path: Path) -> None:
+    command = shlex.join(workplace.command("trials", batch_size=2_000_000, gradient_accumulation=1))
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -v 6000000; exec {command}"],
+        cwd=REPOSITORY,
+        env=offline(tmp_path),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert "--batch_size 1000000 --gradient_accumulation 2 (as many sequences a step)" in done.stderr
 
 
 def test_a_full_disk_is_said_and_loses_nothing(workplace: Workplace, tmp_path: Path) -> None:

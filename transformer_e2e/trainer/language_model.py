@@ -35,6 +35,7 @@ from transformer_e2e.trainer.compiled import check_compiler, compiled_code, shar
 from transformer_e2e.trainer.evaluation import Evaluator
 from transformer_e2e.trainer.loop import resume, train
 from transformer_e2e.trainer.meeting import Meeting
+from transformer_e2e.trainer.memory import enough_memory
 from transformer_e2e.trainer.state import TrainState, new_state
 
 TOKENIZER_DIR = "tokenizer"
@@ -76,17 +77,18 @@ def train_language_model(
     with meeting.world(device) if meeting else nullcontext(World.alone()) as world:
         state = resumed_state(trial, data, settings, device, world, say)
         evaluate = evaluator(data, settings, trial, world)
-        outcome = train(
-            state,
-            batch_source(data, settings),
-            evaluate,
-            trial,
-            settings.train,
-            log_interval=settings.run.log_interval,
-            checkpoint_interval=settings.run.checkpoint_interval,
-            on_progress=on_progress,
-            extra_files=lambda directory: write_extra_files(data, settings, directory),
-        )
+        with enough_memory(settings):
+            outcome = train(
+                state,
+                batch_source(data, settings),
+                evaluate,
+                trial,
+                settings.train,
+                log_interval=settings.run.log_interval,
+                checkpoint_interval=settings.run.checkpoint_interval,
+                on_progress=on_progress,
+                extra_files=lambda directory: write_extra_files(data, settings, directory),
+            )
     if not place.is_main:
         return Result(outcome)
     metrics = final_metrics(read_journal(trial.directory)) | marks
