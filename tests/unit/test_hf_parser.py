@@ -221,12 +221,14 @@ def test_what_print_config_shows_is_an_argument_file_again(
     found = given(
         "--task=clm",
         "--lr=1e-5",
+        "--evaluation_strategy=epoch",
         '--lr_scheduler_kwargs={"num_cycles": 2}',
         "--report_to=none",
     )
     print_settings(found)
     shown = capsys.readouterr().out
     assert "adam_epsilon: 1e-08" in shown and "# flag" in shown
+    assert shown.startswith("# note: --evaluation_strategy is understood as --eval_strategy\n")
     (tmp_path / "all.yaml").write_text(shown)
     assert given(str(tmp_path / "all.yaml")).values == found.values
 

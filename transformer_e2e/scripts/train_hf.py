@@ -239,6 +239,8 @@ def print_settings(given: Given) -> None:
     from transformer_e2e.hf.spelling import known_words
 
     other_words = set(known_words())
+    for note in given.notes:
+        print(f"# note: {note}")
     for name, value in given.values.items():
         if name not in other_words:
             print(f"{f'{name}: {json.dumps(value)}':<52} # {given.sources[name]}")
