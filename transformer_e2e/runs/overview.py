@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from transformer_e2e.config.hf_settings import DataArguments, ModelArguments, RunArguments
 from transformer_e2e.config.settings import Settings
 from transformer_e2e.errors import CheckpointError
 from transformer_e2e.runs import completion
@@ -160,12 +161,21 @@ def _last_values(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def _changed(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    defaults = canonical(Settings().flat())
+    defaults = canonical(_defaults(settings))
     return tuple(
         name
         for name, value in settings.items()
         if name not in defaults or canonical({name: value})[name] != defaults[name]
     )
+
+
+def _defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the program that made the trial; Hugging Face's own are not known without seconds of imports."""
+    if settings.get("program") != "train_hf":
+        return Settings().flat()
+    data = DataArguments(task=str(settings.get("task")))
+    found = vars(ModelArguments()) | vars(data) | vars(RunArguments())
+    return {name: value for name, value in found.items() if name != "task"}
 
 
 def _progress(rows: Sequence[Row], attempts: Sequence[Row], settings: Mapping[str, Any]) -> Progress:
