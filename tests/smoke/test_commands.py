@@ -44,6 +44,12 @@ def test_help_has_an_example(module: str) -> None:
     assert "example" in shown and f"python -m {module}" in shown
 
 
+@pytest.mark.parametrize("name", ["train", "generate", "plot", "sweep"])
+def test_help_fits_a_hundred_columns(name: str) -> None:
+    shown = run("-m", f"transformer_e2e.scripts.{name}", "--help").splitlines()
+    assert [line for line in shown if len(line) > 100] == []
+
+
 def test_the_operators_script_is_run_as_a_file() -> None:
     assert "examples:" in run("scripts/manage_completed_runs.py", "--help")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from transformer_e2e.config.convert import KeepDefault, convert
+from transformer_e2e.config.generation import GenerationSettings
 from transformer_e2e.config.parse import Resolved, add_settings, resolve
 from transformer_e2e.config.settings import GROUPS, Settings
 from transformer_e2e.config.sweep_spec import sweep_spec
@@ -149,6 +150,12 @@ def test_the_shipped_config_names_every_setting() -> None:
     text = SHIPPED.read_text(encoding="utf-8")
     named = set(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+):", text, re.MULTILINE))
     assert {name.upper() for name in Settings().flat()} <= named
+
+
+def test_the_shipped_config_of_generation_names_every_setting() -> None:
+    text = SHIPPED.with_name("generate_config.yml").read_text(encoding="utf-8")
+    named = set(re.findall(r"^(?:# )?(?:WANDB_)?([A-Z][A-Z0-9_]+):", text, re.MULTILINE))
+    assert {item.name.upper() for item in fields(GenerationSettings)} <= named
 
 
 def test_every_setting_has_help_and_says_whether_it_counts() -> None:

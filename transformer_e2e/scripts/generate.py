@@ -1,14 +1,15 @@
 """Continue texts with a trained model: from its local checkpoint, else from its artifact on W&B.
 
-Without --run_id, --checkpoint or --artifact the newest trial that is done is used. Which model it is, where
-its hyperparameters and its weights were read, and tokens/s go to standard error, texts to standard output.
-The same seed, model and prompt give the same text, alone or in a batch, with and without --cache (on one kind
-of device, with one number of threads). Past the context window the oldest tokens are forgotten: when it is
-full, the model goes on with its last three quarters.
+Without --run_id, --checkpoint or --artifact the newest trial that is done is used. Which model it
+is, where its hyperparameters and its weights were read, and tokens/s go to standard error, texts to
+standard output. The same seed, model and prompt give the same text, alone or in a batch, with and
+without --cache (on one kind of device, with one number of threads). Past the context window the
+oldest tokens are forgotten: when it is full, the model goes on with its last three quarters.
 
 examples:
-  python -m transformer_e2e.scripts.generate --gen_config transformer_e2e/configs/generate_config.yml
-  python -m transformer_e2e.scripts.generate --run_id single_bs8 --prompt "Return the" --prompt "The list"
+  python -m transformer_e2e.scripts.generate \\
+      --gen_config transformer_e2e/configs/generate_config.yml
+  python -m transformer_e2e.scripts.generate --run_id single_bs8 --prompt "Return" --prompt "The"
   python -m transformer_e2e.scripts.generate --prompt_file - --num_samples 3 --json < prompts.txt
 
 exit codes: 0 done, 2 wrong input or no such model, 130 Ctrl-C

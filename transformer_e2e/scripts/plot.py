@@ -1,11 +1,11 @@
 """Draw the pictures of a trial, or of a whole sweep, again: when it is over, or still at work.
 
-What is on this disk is read from here, the rest is asked of W&B: so a sweep whose trials ran on other
-machines can be looked at from any of them.
+What is on this disk is read from here, the rest is asked of W&B: so a sweep whose trials ran on
+other machines can be looked at from any of them.
 
 example:
-  python -m transformer_e2e.scripts.plot single_bs8              (a trial: any unique beginning of its run ID)
-  python -m transformer_e2e.scripts.plot local/transformer-e2e/1a2b3c4d   (a sweep, with a page of all of it)
+  python -m transformer_e2e.scripts.plot single_bs8   (a trial: any unique beginning of its run ID)
+  python -m transformer_e2e.scripts.plot local/transformer-e2e/1a2b3c4d   (a sweep, on one page)
 
 exit codes: 0 drawn; 1 there is nothing to draw yet; 2 wrong input
 """

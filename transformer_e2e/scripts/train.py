@@ -1,18 +1,22 @@
 """Train a from-scratch Transformer: one trial, or a W&B sweep of trials.
 
-The same command resumes a trial that was killed, and skips one that is done. Every key of config.yml is a
-flag; flags win. With no W&B configured, the embedded server is used for as long as the command lasts.
+The same command resumes a trial that was killed, and skips one that is done. Every key of
+config.yml is a flag; flags win. With no W&B configured, the embedded server is used for as long as
+the command lasts.
 
-example:
-  python -m transformer_e2e.scripts.train --mode single --config transformer_e2e/configs/config.yml \\
-      --learning_rate 1e-3 --max_steps 200
+examples:
+  python -m transformer_e2e.scripts.train --mode single \\
+      --config transformer_e2e/configs/config.yml --learning_rate 1e-3 --max_steps 200
+  python -m transformer_e2e.scripts.train --mode sweep --config transformer_e2e/configs/config.yml
 
-on several processes (each step's sequences are shared; one GPU each, or the CPU; same trial, same result):
-  torchrun --standalone --nproc_per_node=2 -m transformer_e2e.scripts.train --mode single --config FILE
+on several processes (each step's sequences are shared; one GPU each, or the CPU; same trial, same
+result):
+  torchrun --standalone --nproc_per_node=2 -m transformer_e2e.scripts.train --config FILE
 
-exit codes: 0 done (finished, early-stopped, pruned, diverged, or done before), 1 a bug, 2 wrong input,
-75 another attempt holds the trial (--no_wait), 130 Ctrl-C, 140 preempted, 143 terminated;
-torchrun itself ends with 0 or 1 and prints the code of the process that failed
+exit codes: 0 done (finished, early-stopped, pruned, diverged, or done before), 2 wrong input, 1 a
+bug, a full disk or a spent disk budget, 75 another attempt holds the trial (--no_wait), 130 Ctrl-C,
+140 preempted, 143 terminated; torchrun itself ends with 0 or 1 and prints the code of the process
+that failed
 """
 
 from __future__ import annotations
@@ -45,6 +49,9 @@ if TYPE_CHECKING:
     from transformer_e2e.trainer.meeting import Meeting
 
 
+MODE_HELP = "one trial, or the sweep that the config file's HP_SEARCH_ keys describe [%(default)s]"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     args, unknown = build_parser().parse_known_args(given)
@@ -69,12 +76,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m transformer_e2e.scripts.train",
-        usage="%(prog)s [--mode single|sweep] [--config FILE] [--SETTING VALUE ...]",
+        usage="%(prog)s [--mode single|sweep] [--config FILE]\n          [--SETTING VALUE ...]",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--mode", choices=("single", "sweep"), default="single", help="[%(default)s]")
+    parser.add_argument("--mode", choices=("single", "sweep"), default="single", help=MODE_HELP)
     parser.add_argument("--config", type=Path, help="YAML file of settings, keys in upper case [none]")
     parser.add_argument(
         "--print_config", action="store_true", help="show every setting and where it came from, then end"
