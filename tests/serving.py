@@ -14,9 +14,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 START_SECONDS = 120.0  # on two very busy cores
@@ -141,6 +145,15 @@ def clean_environment(home: Path) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": "1",
     }
+
+
+def become_client(env: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give this process the W&B settings and folders of `env` and no others, until the test ends."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    for name, value in env.items():
+        if name.startswith(("WANDB_", "HOME", "NETRC")):
+            monkeypatch.setenv(name, value)
 
 
 def start_client(server: ServerProcess, script: str, *arguments: str, **env: str) -> subprocess.Popen[str]:

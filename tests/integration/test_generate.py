@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.serving import REPOSITORY, ServerProcess, run_client
+from tests.serving import REPOSITORY, ServerProcess, become_client, clean_environment, run_client
 from tests.training import Workplace
 from transformer_e2e.runs.lock import TrialLock
 from transformer_e2e.scripts import generate
@@ -28,7 +27,7 @@ for name in sys.argv[1:]:
         pass
 """
 
-Run = Callable[..., tuple[int, str, str]]
+Run = Callable[..., tuple[int, str, str]]  # (exit code, standard output, standard error)
 
 
 @pytest.fixture(scope="module")
@@ -40,30 +39,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory, shared_server: ServerProce
 
 
 @pytest.fixture
-def run(
-    trained: Workplace,
-    shared_server: ServerProcess,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Run]:
-    """The script in this process: (exit code, standard output, standard error)."""
-    for name in list(os.environ):
-        if name.startswith("WANDB_"):
-            monkeypatch.delenv(name)
-    for name, value in shared_server.env.items():
-        if name.startswith(("WANDB_", "HOME", "NETRC")):
-            monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-
-    def typed(*arguments: str, root: Path | None = None) -> tuple[int, str, str]:
-        capsys.readouterr()
+def run(trained: Workplace, typed: Run) -> Run:
+    def run(*arguments: str, root: Path | None = None) -> tuple[int, str, str]:
         where = f"--checkpoint_dir={root or trained.folder / 'trials'}"
-        code = generate.main([where, "--project=gen", *arguments])
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
+        return typed(generate.main, where, "--project=gen", *arguments)
 
-    yield typed
+    return run
 
 
 @pytest.fixture
@@ -129,9 +110,7 @@ def test_without_wandb_the_checkpoint_tells_the_hyperparameters_and_that_is_said
         if "single" in arguments[0]:
             assert "no longer on this disk, but in its artifact local/gen/model-single" in errors
 
-    for name in list(os.environ):
-        if name.startswith("WANDB_"):
-            monkeypatch.delenv(name)
+    become_client(clean_environment(tmp_path / "home"), monkeypatch)
     code, text, source = run(*TEXTS)
     assert (code, text) == (0, expected) and "no W&B is configured" in source
     assert not Path("wandb_server").exists()

@@ -43,14 +43,6 @@ def curve(count: int) -> list[tuple[float, float]]:
     return [(10.0 * n, 5.0 / n) for n in range(1, count + 1)]
 
 
-@pytest.fixture
-def here(shared_server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> ServerProcess:
-    """The server, configured for this process."""
-    monkeypatch.setenv("WANDB_BASE_URL", shared_server.url)
-    monkeypatch.setenv("WANDB_API_KEY", shared_server.api_key)
-    return shared_server
-
-
 def test_curves_of_many_runs_are_read_and_those_missing_are_left_out(here: ServerProcess) -> None:
     for n in range(20):
         log(here, f"many{n}", rows(n + 1))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +19,7 @@ from tests.serving import REPOSITORY, ServerProcess
 from transformer_e2e.runs import completion
 from transformer_e2e.scripts import evaluate, generate, infer
 
-Run = Callable[..., tuple[int, str, str]]
+Run = Callable[..., tuple[int, str, str]]  # (exit code, standard output, standard error)
 PROGRAMS = {"evaluate": evaluate.main, "infer": infer.main, "generate": generate.main}
 WORDS = TEXT.split()
 TEXTS = [" ".join(WORDS[start : start + 4 + start % 3]) for start in range(12)]
@@ -61,32 +60,16 @@ def data_settings(root: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def run(
-    trials: Path,
-    shared_server: ServerProcess,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Run]:
-    """A script in this process: (exit code, standard output, standard error)."""
-    for name in list(os.environ):
-        if name.startswith("WANDB_"):
-            monkeypatch.delenv(name)
-    for name, value in shared_server.env.items():
-        if name.startswith(("WANDB_", "HOME", "NETRC")):
-            monkeypatch.setenv(name, value)
+def run(trials: Path, typed: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.chdir(tmp_path)
 
-    def typed(program: str, *arguments: str, root: Path = trials, content: str = "") -> tuple[int, str, str]:
+    def run(program: str, *arguments: str, root: Path = trials, content: str = "") -> tuple[int, str, str]:
         buffer = io.BytesIO(content.encode())
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=buffer, isatty=lambda: False))
-        capsys.readouterr()
-        code = PROGRAMS[program]([f"--checkpoint_dir={root}", "--project=use", "--device=cpu", *arguments])
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
+        given = (f"--checkpoint_dir={root}", "--project=use", "--device=cpu", *arguments)
+        return typed(PROGRAMS[program], *given)
 
-    yield typed
+    return run
 
 
 def run_id_of(trials: Path, case: str) -> str:
