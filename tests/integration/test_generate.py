@@ -89,7 +89,7 @@ def test_the_same_text_from_disk_artifact_and_wandb_alone(run: Run, trained: Wor
 
 
 def test_without_wandb_the_checkpoint_tells_the_hyperparameters_and_that_is_said(
-    run: Run, copy: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, expected, _ = run(*TEXTS)
     with socket.socket() as unused:

@@ -52,6 +52,11 @@ def open_console(log_file: str | None = None) -> Callable[[str], None]:
     return say
 
 
+def say_aside(text: str) -> None:
+    """On standard error: for a program whose standard output is its result."""
+    print(text, file=sys.stderr, flush=True)
+
+
 @contextmanager
 def reader_may_leave() -> Iterator[None]:
     """For a block that writes to standard output: quiet when the reader has enough (`| head -1`)."""

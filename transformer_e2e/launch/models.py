@@ -29,7 +29,7 @@ from transformer_e2e.runs.lock import is_held
 
 @contextmanager
 def open_model(choice: ModelChoice, kind: Kind[F], say: Say) -> Iterator[F]:
-    """The chosen model, for the length of the block (W&B may be asked for no longer).
+    """The chosen model, for the length of the block (W&B may be asked for no longer); says which it is.
 
     A run ID is looked for in the completion records, the local directories, then on W&B; without any name
     it is the newest trial of the kind's family that is done. A local checkpoint is preferred; an artifact is
@@ -49,6 +49,8 @@ def open_model(choice: ModelChoice, kind: Kind[F], say: Say) -> Iterator[F]:
             found = from_artifact(tracker.qualified(choice.artifact), None, kind, device)
         else:
             found = _of_trial(choice, kind, tracker, device, say)
+        for line in (found.describe(), *found.notes):
+            say(line)
         yield found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,12 @@ Stage = Callable[[], object]
 TORCHRUN_SECONDS = 10.0  # until it has seen that a process failed, and ends the others
 MAIN_SECONDS = 25.0  # for rank 0 to say how it ended; torchrun kills 30 s after its SIGTERM
 SIGNAL_SECONDS = 2.0  # between torchrun's signals to two of its processes
+
+
+def command_of(place: Place, module: str, arguments: Sequence[str]) -> str:
+    """What one types to run the module again, on as many processes."""
+    torchrun = ["torchrun", "--standalone", f"--nproc_per_node={place.size}"]
+    return shlex.join([*(torchrun if place.size > 1 else ["python"]), "-m", module, *arguments])
 
 
 def told_once(place: Place, action: Callable[[], int]) -> int:

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from transformer_e2e.config.parse import add_settings, resolve_use, with_values
 from transformer_e2e.config.use import EvaluationSettings
 from transformer_e2e.errors import exit_code_of
+from transformer_e2e.launch.console import say_aside
 from transformer_e2e.launch.environment import load_dotenv
 
 
@@ -59,17 +60,11 @@ def evaluate(settings: EvaluationSettings) -> int:
     from transformer_e2e.launch.models import open_model
     from transformer_e2e.launch.samples import uses
 
-    with open_model(settings, HF_MODEL, say) as opened:
-        for line in (opened.describe(), *opened.notes):
-            say(line)
-        found = evaluate_model(opened, settings, say)
+    with open_model(settings, HF_MODEL, say_aside) as opened:
+        found = evaluate_model(opened, settings, say_aside)
     print(json.dumps(found.as_json(), indent=2) if settings.json else found.table(), flush=True)
-    say(f"next: {shlex.join(['python', *uses({'task': found.task}, settings.flags())[0]])}")
+    say_aside(f"next: {shlex.join(['python', *uses({'task': found.task}, settings.flags())[0]])}")
     return 0
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

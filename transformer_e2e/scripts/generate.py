@@ -25,6 +25,7 @@ from pathlib import Path
 from transformer_e2e.config.generation import GenerationSettings
 from transformer_e2e.config.parse import add_settings, resolve_use
 from transformer_e2e.errors import exit_code_of
+from transformer_e2e.launch.console import reader_may_leave, say_aside
 from transformer_e2e.launch.environment import load_dotenv
 
 
@@ -52,21 +53,13 @@ def build_parser() -> argparse.ArgumentParser:
 def generate(settings: GenerationSettings) -> int:
     """Write the texts to standard output, each piece as soon as it is known. Returns 0."""
     prompts = settings.prompts()  # a missing file is said before a model is fetched
-    from transformer_e2e.launch.console import reader_may_leave
     from transformer_e2e.launch.decoder_model import DECODER
     from transformer_e2e.launch.models import open_model
     from transformer_e2e.launch.texts import write_texts
 
-    with open_model(settings, DECODER, say) as opened:
-        for line in (opened.describe(), *opened.notes):
-            say(line)
-        with reader_may_leave():
-            write_texts(prompts, settings, opened, sys.stdout, say)
+    with open_model(settings, DECODER, say_aside) as opened, reader_may_leave():
+        write_texts(prompts, settings, opened, sys.stdout, say_aside)
     return 0
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from transformer_e2e.config.parse import add_settings, resolve_use, with_values
 from transformer_e2e.config.use import InferenceSettings
 from transformer_e2e.errors import exit_code_of
+from transformer_e2e.launch.console import reader_may_leave, say_aside
 from transformer_e2e.launch.environment import load_dotenv
 
 
@@ -52,23 +53,16 @@ def build_parser() -> argparse.ArgumentParser:
 
 def infer(settings: InferenceSettings) -> int:
     """Write the predictions to standard output. Returns 0."""
-    from transformer_e2e.launch.console import reader_may_leave
     from transformer_e2e.launch.hf_model import HF_MODEL
     from transformer_e2e.launch.inference import write_predictions
     from transformer_e2e.launch.inputs import batches
     from transformer_e2e.launch.models import open_model
 
-    with open_model(settings, HF_MODEL, say) as opened:
-        for line in (opened.describe(), *opened.notes):
-            say(line)
-        inputs = batches(settings, opened.pipeline.schema, say)
+    with open_model(settings, HF_MODEL, say_aside) as opened:
+        inputs = batches(settings, opened.pipeline.schema, say_aside)
         with reader_may_leave():
-            write_predictions(inputs, opened, settings, sys.stdout, say)
+            write_predictions(inputs, opened, settings, sys.stdout, say_aside)
     return 0
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -50,12 +50,12 @@ def print_spec(path: Path | None, override: Path | None) -> int:
     import yaml
 
     from transformer_e2e.errors import ConfigError
-    from transformer_e2e.launch.console import reader_may_leave
+    from transformer_e2e.launch.console import reader_may_leave, say_aside
     from transformer_e2e.launch.spec import load_spec
 
     if path is None:
         raise ConfigError("--print_spec needs a sweep file such as sweeps/quickstart.yaml")
-    spec = load_spec(path, lambda text: print(text, file=sys.stderr), override=override)
+    spec = load_spec(path, say_aside, override=override)
     with reader_may_leave():
         print(yaml.safe_dump(spec, sort_keys=False), end="")
     return 0

@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -39,8 +38,8 @@ from transformer_e2e.errors import ConfigError, exit_code_of
 from transformer_e2e.launch.console import open_console
 from transformer_e2e.launch.decoder_model import ARTIFACT_FILES
 from transformer_e2e.launch.environment import DEFAULT_PROJECT, load_dotenv
-from transformer_e2e.launch.ranks import await_own_signal, follow, lead, told_once
-from transformer_e2e.runs.outcome import ExitCode, Outcome
+from transformer_e2e.launch.ranks import await_own_signal, command_of, follow, lead, told_once
+from transformer_e2e.runs.outcome import Outcome
 from transformer_e2e.trainer.share import require_a_sequence_each
 
 if TYPE_CHECKING:
@@ -102,34 +101,23 @@ def single(settings: Settings, argv: Sequence[str], here: Place) -> int:
 
 def attempt(settings: Settings, argv: Sequence[str], here: Place, meeting: Meeting | None) -> int:
     """One attempt at the trial: alone, or as the process that leads the others of `meeting`."""
-    from transformer_e2e.launch.afterwards import next_lines
-    from transformer_e2e.launch.pictures import draw_after_training
-    from transformer_e2e.launch.server import connected
-    from transformer_e2e.runs.completion import is_done
-    from transformer_e2e.runs.life import run_trial
+    from transformer_e2e.launch.attempt import make_attempt
+
+    def check() -> None:
+        from transformer_e2e.trainer.language_model import check_inputs  # torch: only if there is work left
+
+        check_inputs(settings, here)
 
     say = open_console(settings.run.log_file)
     spec = trial_spec(settings, argv, here)
-    say(f"trial {spec.run_id}")
-    if spec.force or not is_done(spec.root, spec.run_id):
-        from transformer_e2e.trainer.language_model import check_inputs
-
-        check_inputs(settings, here)  # before W&B hears of the trial: bad input leaves nothing behind
-    with connected() as server:
-        if server:
-            say(server.introduction)
-        code = run_trial(
-            spec,
-            lambda trial: train(trial, settings, say, here, meeting),
-            say=say,
-            on_end=meeting.leave if meeting else lambda _: None,
-        )
-    if code not in (ExitCode.INPUT, ExitCode.HELD):
-        draw_after_training(spec.root, spec.run_id, Path(settings.run.plot_dir), say)
-    if code == ExitCode.DONE:
-        for line in next_lines(spec.root, spec.run_id, {}):
-            say(line)
-    return code
+    return make_attempt(
+        spec,
+        lambda trial: train(trial, settings, say, here, meeting),
+        check_inputs=check,
+        plot_dir=Path(settings.run.plot_dir),
+        say=say,
+        meeting=meeting,
+    )
 
 
 def train(
@@ -165,8 +153,6 @@ def trial_spec(settings: Settings, argv: Sequence[str], here: Place) -> TrialSpe
     from transformer_e2e.runs.spec import TrialSpec
 
     run, counted = settings.run, settings.counted()
-    torchrun = ["torchrun", "--standalone", f"--nproc_per_node={here.size}"]
-    launcher = torchrun if here.size > 1 else ["python"]
     readable = readable_name(
         counted, in_sweep="WANDB_SWEEP_ID" in os.environ, prefix=run.run_prefix, run_name=run.run_name
     )
@@ -185,7 +171,7 @@ def trial_spec(settings: Settings, argv: Sequence[str], here: Place) -> TrialSpe
         keep_checkpoints=run.keep_checkpoints,
         disk_budget=round(run.disk_budget * 1e9),
         artifact_files=ARTIFACT_FILES,
-        rerun_command=shlex.join([*launcher, "-m", "transformer_e2e.scripts.train", *argv, "--force"]),
+        rerun_command=command_of(here, "transformer_e2e.scripts.train", [*argv, "--force"]),
     )
 
 

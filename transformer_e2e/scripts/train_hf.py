@@ -26,7 +26,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -38,8 +37,8 @@ from transformer_e2e.compute.place import Place, place
 from transformer_e2e.errors import exit_code_of
 from transformer_e2e.launch.console import open_console, reader_may_leave
 from transformer_e2e.launch.environment import DEFAULT_PROJECT, load_dotenv
-from transformer_e2e.launch.ranks import Stage, await_own_signal, follow, lead, told_once
-from transformer_e2e.runs.outcome import Outcome
+from transformer_e2e.launch.ranks import Stage, await_own_signal, command_of, follow, lead, told_once
+from transformer_e2e.runs.outcome import ExitCode, Outcome
 
 if TYPE_CHECKING:
     from transformer_e2e.hf.parser import Given, TrialArgumentParser
@@ -98,30 +97,17 @@ def single(given: Given, argv: Sequence[str], here: Place) -> int:
 
 def attempt(given: Given, argv: Sequence[str], here: Place, meeting: Meeting | None) -> int:
     """One attempt at the trial: alone, or as the process that leads the others of `meeting`."""
-    from transformer_e2e.launch.afterwards import next_lines
-    from transformer_e2e.launch.pictures import draw_after_training
-    from transformer_e2e.launch.server import connected
-    from transformer_e2e.runs.completion import is_done
-    from transformer_e2e.runs.life import run_trial
-    from transformer_e2e.runs.outcome import ExitCode
+    from transformer_e2e.launch.attempt import make_attempt
 
     say = open_console(given.values["log_file"])
     spec = trial_of(given, argv, here, say)
-    say(f"trial {spec.run_id}")
     training = Training(given, spec, here, say, meeting)
-    if spec.force or not is_done(spec.root, spec.run_id):
-        training.open()  # before W&B hears of the trial: bad input leaves nothing behind
-    with connected() as server:
-        if server:
-            say(server.introduction)
-        code = run_trial(spec, training.run, say=say, on_end=meeting.leave if meeting else lambda _: None)
-    if code not in (ExitCode.INPUT, ExitCode.HELD):
-        draw_after_training(spec.root, spec.run_id, Path(given.values["plot_dir"]), say)
-    if code == ExitCode.DONE:
-        for line in next_lines(spec.root, spec.run_id, given.values):
-            say(line)
-        if given.values["task"] == "generative_qa":
-            say_summary(given, spec, say)
+    plot_dir = Path(given.values["plot_dir"])
+    code = make_attempt(
+        spec, training.run, check_inputs=training.open, plot_dir=plot_dir, say=say, meeting=meeting
+    )
+    if code == ExitCode.DONE and given.values["task"] == "generative_qa":
+        say_summary(given, spec, say)
     return code
 
 
@@ -145,15 +131,13 @@ def trial_of(given: Given, argv: Sequence[str], here: Place, say: Say) -> TrialS
 
     reports = reporting(given.values, given.sources, os.environ)
     module = task(given.values["task"])
-    torchrun = ["torchrun", "--standalone", f"--nproc_per_node={here.size}"]
-    launcher = torchrun if here.size > 1 else ["python"]
     spec = trial_spec(
         given,
         reports,
         metric=deciding_metric(given.values, metric=module.METRIC, goal=module.GOAL, known=module.METRICS),
         project=DEFAULT_PROJECT,
         entity=os.environ.get("WANDB_ENTITY"),
-        rerun_command=shlex.join([*launcher, "-m", "transformer_e2e.scripts.train_hf", *argv, "--force"]),
+        rerun_command=command_of(here, "transformer_e2e.scripts.train_hf", [*argv, "--force"]),
         processes=here.size,
     )
     for note in (*given.notes, *reports.notes):
