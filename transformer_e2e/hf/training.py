@@ -40,36 +40,50 @@ def train(
     _require_batches(arguments, len(prepared.train))
     prepare_process(threads=0)
     disable_progress_bar()  # one for each checkpoint's weights
+    minimize = goal == "minimize"
     trainer = TrialTrainer(
         trial,
         prepared,
         arguments.training,
         metric_name=metric_name,
-        minimize=goal == "minimize",
+        minimize=minimize,
         patience=arguments.run.early_stopping_patience,
         on_progress=on_progress,
     )
     step = trainer.restore()
-    say(
+    say(beginning(trainer, prepared, step))
+    with peers_alive_in_library():
+        outcome = trainer.work()
+    if not trainer.world.is_main:
+        return Result(outcome)
+    metrics = final_metrics(read_journal(trial.directory), metric_name=metric_name, minimize=minimize)
+    result = result_of(trainer, prepared, outcome, metrics, best=metrics.get(f"best/{metric_name}"))
+    if result.best_metric is not None and outcome is not Outcome.STOPPED:
+        say(
+            f"{str(outcome).replace('_', '-')} after step {result.steps}: best {metric_name} "
+            f"{result.best_metric:.4f} at step {metrics['best/step']}"
+        )
+    return result
+
+
+def beginning(trainer: TrialTrainer, prepared: Prepared, step: int | None) -> str:
+    """What is trained, where, and from which step (None: 0), in words."""
+    return (
         f"{parameter_count(prepared.model) / 1e6:.2f} M parameters on {where(trainer)} with "
         f"{torch.get_num_threads()} threads; {len(prepared.train):,} training examples, "
         f"{len(prepared.evaluation):,} for evaluation; "
         + ("starting at step 0" if step is None else f"resumed at step {step}")
     )
-    with peers_alive_in_library():
-        outcome = trainer.work()
-    if not trainer.world.is_main:
-        return Result(outcome)
-    metrics = final_metrics(
-        read_journal(trial.directory), metric_name=metric_name, minimize=goal == "minimize"
-    )
-    best = metrics.get(f"best/{metric_name}")
-    if best is not None and outcome is not Outcome.STOPPED:
-        what = str(outcome).replace("_", "-")
-        say(
-            f"{what} after step {trainer.state.global_step}: best {metric_name} {best:.4f} at step "
-            f"{metrics['best/step']}"
-        )
+
+
+def result_of(
+    trainer: TrialTrainer,
+    prepared: Prepared,
+    outcome: Outcome,
+    metrics: dict[str, float],
+    best: float | None,
+) -> Result:
+    """What the trial records of the training. `best`: value of the metric that decides."""
     return Result(
         outcome,
         metrics,
