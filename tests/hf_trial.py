@@ -58,7 +58,7 @@ def save_model(directory: Path, case: str, *, seed: int = 0) -> None:
     import torch
 
     from tests.hf_arguments import arguments
-    from transformer_e2e.hf.models import KIND_OF_TASK, build_model
+    from transformer_e2e.hf.models import build_model
     from transformer_e2e.hf.tokenizers import build_tokenizer
 
     schema = schema_of(case)
@@ -80,7 +80,7 @@ def save_model(directory: Path, case: str, *, seed: int = 0) -> None:
             "problem_type": "single_label_classification" if schema.labels else "regression",
         }
     torch.manual_seed(seed)
-    model = build_model(given, KIND_OF_TASK[schema.task], tokenizer, **changes)
+    model = build_model(given, tokenizer, **changes)
     with torch.no_grad():
         for name, parameter in model.named_parameters():  # fresh ones are so small that all answers are one
             if parameter.ndim > 1:

@@ -107,21 +107,21 @@ def test_a_tokenizer_by_path_and_one_that_is_not_there(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("task", "kind", "model_type", "attributes"),
+    ("task", "model_type", "attributes"),
     [
-        ("mlm", "masked", None, {"hidden_size": 128, "num_hidden_layers": 2}),
-        ("clm", "causal", None, {"n_embd": 128, "n_layer": 2}),
-        ("generative_qa", "causal", "bloom", {"hidden_size": 128, "n_layer": 2, "eos_token_id": 0}),
-        ("classification", "sequence_classification", "distilbert", {"dim": 128, "n_layers": 2}),
-        ("extractive_qa", "question_answering", "roberta", {"max_position_embeddings": 514}),
+        ("mlm", None, {"hidden_size": 128, "num_hidden_layers": 2}),
+        ("clm", None, {"n_embd": 128, "n_layer": 2}),
+        ("generative_qa", "bloom", {"hidden_size": 128, "n_layer": 2, "eos_token_id": 0}),
+        ("classification", "distilbert", {"dim": 128, "n_layers": 2}),
+        ("extractive_qa", "roberta", {"max_position_embeddings": 514}),
     ],
 )
-def test_a_model_from_a_type_alone_is_small_and_runs(tmp_path, task, kind, model_type, attributes):
+def test_a_model_from_a_type_alone_is_small_and_runs(tmp_path, task, model_type, attributes):
     length = {"block_size": 512, "max_seq_length": 512}
     given = arguments(task=task, model_type=model_type, cache_dir=str(tmp_path), vocab_size=300, **length)
-    assert model_problems(given, kind) == []
+    assert model_problems(given) == []
     tokenizer = build_tokenizer(given, texts, print)
-    model = build_model(given, kind, tokenizer)
+    model = build_model(given, tokenizer)
     assert {name: getattr(model.config, name) for name in attributes} == attributes
     assert model.get_input_embeddings().num_embeddings == len(tokenizer)
     assert model.config.pad_token_id == tokenizer.pad_token_id
@@ -136,6 +136,7 @@ def test_a_model_from_a_type_alone_is_small_and_runs(tmp_path, task, kind, model
 
 def test_equal_seeds_make_equal_weights_and_overrides_count(tmp_path):
     given = arguments(
+        task="classification",
         cache_dir=str(tmp_path),
         vocab_size=300,
         config_overrides="hidden_size=64,num_attention_heads=4,hidden_act=relu,layer_norm_eps=1e-5",
@@ -144,7 +145,7 @@ def test_equal_seeds_make_equal_weights_and_overrides_count(tmp_path):
     weights = []
     for _ in range(2):
         torch.manual_seed(7)
-        model = build_model(given, "sequence_classification", tokenizer, num_labels=3)
+        model = build_model(given, tokenizer, num_labels=3)
         weights.append(torch.cat([parameter.flatten() for parameter in model.parameters()]))
     assert torch.equal(*weights)
     config = model.config
@@ -155,54 +156,53 @@ def test_equal_seeds_make_equal_weights_and_overrides_count(tmp_path):
 def test_a_pretrained_folder_gives_its_weights_and_a_new_head(tmp_path):
     given = arguments(cache_dir=str(tmp_path), vocab_size=300)
     tokenizer = build_tokenizer(given, texts, print)
-    first = build_model(given, "masked", tokenizer)
+    first = build_model(given, tokenizer)
     for part in (first, tokenizer):
         part.save_pretrained(tmp_path / "folder")
     named = arguments(task="classification", model_name_or_path=str(tmp_path / "folder"))
-    assert model_problems(named, "sequence_classification") == []
-    second = build_model(named, "sequence_classification", build_tokenizer(named, texts, print), num_labels=4)
+    assert model_problems(named) == []
+    second = build_model(named, build_tokenizer(named, texts, print), num_labels=4)
     assert torch.equal(first.get_input_embeddings().weight, second.get_input_embeddings().weight)
     assert second.config.num_labels == 4
 
 
 @pytest.mark.parametrize(
-    ("changes", "kind", "expected"),
+    ("changes", "expected"),
     [
         (
             {"model_type": "brt"},
-            "masked",
             "--model_type=brt is not known to transformers; did you mean bert?",
         ),
-        ({"model_type": "gpt2"}, "masked", "a gpt2 model cannot be used for masked; bert"),
-        ({"model_type": "bert"}, "causal", "a bert model cannot be used for causal; gpt2, bloom"),
-        ({"config_overrides": "hiden_size=3"}, "masked", "no hiden_size; did you mean hidden_size?"),
-        ({"config_overrides": "hidden_size"}, "masked", "'hidden_size' is not name=value"),
-        ({"config_overrides": "hidden_size=12.5"}, "masked", "expected int, got float"),
-        ({"config_overrides": "hidden_size=130,num_attention_heads=4"}, "masked", "(130) is not a multiple"),
-        ({"config_overrides": "vocab_size=9"}, "masked", "give --vocab_size"),
-        ({"config_overrides": "{nonsense"}, "masked", "is no JSON object"),
-        ({"config_overrides": '{"max_position_embeddings": 64}'}, "masked", "the largest that works is 64"),
-        ({"model_name_or_path": "./bert", "config_overrides": "a=1"}, "masked", "exclude each other"),
-        ({"model_name_or_path": "nobody/nothing"}, "masked", "the Hugging Face Hub cannot be reached"),
-        ({"config_name": "./nowhere"}, "masked", "--config_name=./nowhere: there is no such folder"),
-        ({"config_overrides": "hidden_act=foo"}, "masked", "it knows no 'foo'"),
-        ({"model_type": "t5"}, "sequence_classification", "which only works pretrained here"),
-        ({"model_type": "bart"}, "question_answering", "encoder-decoder"),
+        ({"model_type": "gpt2"}, "a gpt2 model cannot be used for masked; bert"),
+        ({"model_type": "bert", "task": "clm"}, "a bert model cannot be used for causal; gpt2, bloom"),
+        ({"config_overrides": "hiden_size=3"}, "no hiden_size; did you mean hidden_size?"),
+        ({"config_overrides": "hidden_size"}, "'hidden_size' is not name=value"),
+        ({"config_overrides": "hidden_size=12.5"}, "expected int, got float"),
+        ({"config_overrides": "hidden_size=130,num_attention_heads=4"}, "(130) is not a multiple"),
+        ({"config_overrides": "vocab_size=9"}, "give --vocab_size"),
+        ({"config_overrides": "{nonsense"}, "is no JSON object"),
+        ({"config_overrides": '{"max_position_embeddings": 64}'}, "the largest that works is 64"),
+        ({"model_name_or_path": "./bert", "config_overrides": "a=1"}, "exclude each other"),
+        ({"model_name_or_path": "nobody/nothing"}, "the Hugging Face Hub cannot be reached"),
+        ({"config_name": "./nowhere"}, "--config_name=./nowhere: there is no such folder"),
+        ({"config_overrides": "hidden_act=foo"}, "it knows no 'foo'"),
+        ({"model_type": "t5", "task": "classification"}, "which only works pretrained here"),
+        ({"model_type": "bart", "task": "extractive_qa"}, "encoder-decoder"),
     ],
 )
-def test_a_model_that_cannot_be_is_refused(changes, kind, expected):
-    (problem,) = model_problems(arguments(**changes), kind)
+def test_a_model_that_cannot_be_is_refused(changes, expected):
+    (problem,) = model_problems(arguments(**changes))
     assert expected in problem
 
 
 def test_the_type_must_be_that_of_the_named_model(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", "max_position_embeddings": 64}))
     named = {"model_name_or_path": str(tmp_path), "block_size": 64}
-    assert model_problems(arguments(**named, model_type="bert"), "masked") == []
-    assert "is a bert" in model_problems(arguments(**named, model_type="roberta"), "masked")[0]
-    assert "largest that works is 64" in model_problems(arguments(**{**named, "block_size": 65}), "masked")[0]
+    assert model_problems(arguments(**named, model_type="bert")) == []
+    assert "is a bert" in model_problems(arguments(**named, model_type="roberta"))[0]
+    assert "largest that works is 64" in model_problems(arguments(**{**named, "block_size": 65}))[0]
 
 
 def test_a_wrong_model_is_a_user_error():
     with pytest.raises(ConfigError, match="there is no such folder"):
-        build_model(arguments(model_name_or_path="./nowhere"), "masked", tokenizer=None)  # type: ignore[arg-type]
+        build_model(arguments(model_name_or_path="./nowhere"), tokenizer=None)  # type: ignore[arg-type]

@@ -12,8 +12,14 @@ from transformer_e2e.config.option import option
 from transformer_e2e.config.settings import DEVICES
 
 TASKS = ("mlm", "clm", "classification", "extractive_qa", "generative_qa")
+RUNNING_TEXT = ("mlm", "clm")  # tasks whose rows follow one another and whose examples are blocks, not rows
 SHORTEST_BLOCK = 8  # tokens
 PROBLEMS = ("auto", "classification", "regression")
+
+
+def length_setting(task: str) -> str:
+    """Which setting says how many tokens an input has."""
+    return "block_size" if task in RUNNING_TEXT else "max_seq_length"
 
 
 @dataclass
@@ -86,6 +92,11 @@ class DataArguments:
     def __post_init__(self) -> None:
         if self.max_seq_length == 0:  # here, so that the default and its value are one trial
             self.max_seq_length = 512 if self.task == "generative_qa" else 256
+
+    @property
+    def length(self) -> int:
+        """Most tokens of one input."""
+        return int(getattr(self, length_setting(self.task)))
 
 
 @dataclass

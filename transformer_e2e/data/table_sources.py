@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformer_e2e.config.hf_settings import DataArguments
+from transformer_e2e.config.hf_settings import RUNNING_TEXT, DataArguments
 from transformer_e2e.data import docstring_qa, docstring_table, hub_text, python_docs
 from transformer_e2e.data.table_files import SUFFIXES, as_columns, file_problem, read_table, table_of
 from transformer_e2e.errors import ConfigError, DataError, nearest
@@ -27,7 +27,6 @@ DEFAULTS = {  # task -> its own data set
     "extractive_qa": "python-docs-qa",
     "generative_qa": "python-docs-qa",
 }
-RUNNING_TEXT = ("mlm", "clm")  # tasks whose rows follow one another and whose examples are blocks, not rows
 PYTHON_DOCS_HELD_OUT = 0.05  # share of the characters; the same documents as the from-scratch path's default
 
 

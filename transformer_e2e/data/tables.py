@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transformer_e2e.config.hf_settings import DataArguments
+from transformer_e2e.config.hf_settings import RUNNING_TEXT, DataArguments
 from transformer_e2e.data import hub_text
 from transformer_e2e.data.permutation import mixed, permuted
 from transformer_e2e.data.snapshots import fingerprint
 from transformer_e2e.data.splitting import cut_place
 from transformer_e2e.data.table_schema import LABELS, NUMBERINGS, kind_of
-from transformer_e2e.data.table_sources import RUNNING_TEXT, Source, find_source
+from transformer_e2e.data.table_sources import Source, find_source
 from transformer_e2e.errors import DataError, nearest
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from transformer_e2e.hf.models import BLOCK_TASKS
+from transformer_e2e.config.hf_settings import RUNNING_TEXT
 
 ANSWERING = ("extractive_qa", "generative_qa")
 OF_TASKS = {  # setting -> the tasks that use it
-    "block_size": BLOCK_TASKS,
+    "block_size": RUNNING_TEXT,
     "max_seq_length": ("classification", *ANSWERING),
     "mlm_probability": ("mlm",),
     "doc_stride": ("extractive_qa",),
@@ -18,7 +18,7 @@ OF_TASKS = {  # setting -> the tasks that use it
     "label_column_name": ("classification", *ANSWERING),
     "problem_type": ("classification",),
     "drop_unlabeled": ("classification",),
-    "label_smoothing_factor": (*BLOCK_TASKS, "classification", "generative_qa"),
+    "label_smoothing_factor": (*RUNNING_TEXT, "classification", "generative_qa"),
 }
 INTERVALS = {  # setting -> the one that must be "steps"
     "logging_steps": "logging_strategy",
@@ -34,7 +34,7 @@ def length_of_blocks(
 
     `given`: names of the settings that have a value from outside.
     """
-    if values["task"] not in BLOCK_TASKS or "max_seq_length" not in given or "block_size" in given:
+    if values["task"] not in RUNNING_TEXT or "max_seq_length" not in given or "block_size" in given:
         return []
     values["block_size"], values["max_seq_length"] = values["max_seq_length"], defaults["max_seq_length"]
     return [f"--max_seq_length is understood as --block_size with --task={values['task']}"]

@@ -10,11 +10,10 @@ from typing import Any
 
 from transformers.training_args import TrainingArguments
 
-from transformer_e2e.config.hf_settings import DataArguments, ModelArguments, RunArguments
+from transformer_e2e.config.hf_settings import DataArguments, ModelArguments, RunArguments, length_setting
 from transformer_e2e.config.option import is_counted
 from transformer_e2e.data.table_sources import DEFAULTS
 from transformer_e2e.errors import ConfigError, nearest
-from transformer_e2e.hf.models import BLOCK_TASKS
 from transformer_e2e.runs.identity import readable_name
 
 # These count with whatever value they have; every other field of TrainingArguments counts if it is not at
@@ -97,11 +96,10 @@ def counted(values: Mapping[str, Any], *, processes: int) -> dict[str, Any]:
 
 def readable(values: Mapping[str, Any], *, processes: int, in_sweep: bool) -> str:
     """`single_bs16_cw128_lr5e-05`; in a sweep `tune_16_128_5e-05`; `run_name` replaces it."""
-    window = "block_size" if values["task"] in BLOCK_TASKS else "max_seq_length"
     return readable_name(
         {
             "batch_size": values["per_device_train_batch_size"] * processes,
-            "context_window": values[window],
+            "context_window": values[length_setting(values["task"])],
             "learning_rate": values["learning_rate"],
         },
         in_sweep=in_sweep,

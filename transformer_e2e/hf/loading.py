@@ -7,7 +7,7 @@ from pathlib import Path
 from transformer_e2e.config.hf_settings import TASKS
 from transformer_e2e.data.schema import SCHEMA, Schema
 from transformer_e2e.errors import CheckpointError
-from transformer_e2e.hf.models import KIND_OF_TASK, KINDS
+from transformer_e2e.hf.heads import HEADS
 from transformer_e2e.hf.pipeline import Pipeline
 from transformer_e2e.hf.tokenizers import is_empty
 
@@ -26,7 +26,7 @@ def load_pipeline(directory: Path, device: str) -> Pipeline:
 
     transformers.utils.logging.disable_progress_bar()
     try:
-        model, report = getattr(transformers, KINDS[KIND_OF_TASK[schema.task]][0]).from_pretrained(
+        model, report = getattr(transformers, HEADS[schema.task].auto).from_pretrained(
             directory,
             dtype=torch.float32,
             use_safetensors=True,

@@ -18,7 +18,7 @@ from transformer_e2e.data.snapshots import Facts, fingerprint, open_or_build
 from transformer_e2e.data.tokenizer import pieces
 from transformer_e2e.errors import DataError
 from transformer_e2e.hf.arguments import Arguments
-from transformer_e2e.hf.models import has_segments
+from transformer_e2e.hf.model_config import has_segments
 from transformer_e2e.hf.names import not_loaded
 
 if TYPE_CHECKING:

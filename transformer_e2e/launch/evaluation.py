@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-from transformer_e2e.config.hf_settings import DataArguments
+from transformer_e2e.config.hf_settings import RUNNING_TEXT, DataArguments
 from transformer_e2e.config.use import EvaluationSettings
 from transformer_e2e.data.table_files import file_problem
-from transformer_e2e.data.tables import RUNNING_TEXT, find_source, load_table
+from transformer_e2e.data.tables import find_source, load_table
 from transformer_e2e.errors import ConfigError, DataError, UserError
 from transformer_e2e.launch.columns import column_problems, names_given, renamed
 from transformer_e2e.launch.hf_model import HfModel

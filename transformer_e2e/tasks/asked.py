@@ -36,14 +36,12 @@ class Asked:
         )
 
 
-def open_questions(
-    arguments: Arguments, kind: str, problems: Sequence[str], *, spans: bool, say: Say
-) -> Asked:
-    """Training and validation questions. `kind`: of the model (hf.models); `problems`: the task's own.
+def open_questions(arguments: Arguments, problems: Sequence[str], *, spans: bool, say: Say) -> Asked:
+    """Training and validation questions. `problems`: the task's own.
 
     `spans`: training answers stand in their contexts. Raises UserErrors, those of model and data together.
     """
-    found = [*model_problems(arguments, kind), *problems]
+    found = [*model_problems(arguments), *problems]
     data = arguments.data
     try:
         columns = _columns(data)

@@ -41,12 +41,11 @@ OF_PROBLEM = {
     "regression": ("loss", "mse", "mae", "pearson", "r2"),
 }
 METRICS = tuple(dict.fromkeys(name for names in OF_PROBLEM.values() for name in names))
-KIND = "sequence_classification"
 
 
 def open_task(arguments: Arguments, say: Say) -> Callable[[], Prepared]:
     """See registry.Task. Unlabeled examples are refused or, with --drop_unlabeled, left out, with a count."""
-    problems = model_problems(arguments, KIND)
+    problems = model_problems(arguments)
     try:
         tables = load_tables(arguments.data, seed=arguments.seed, say=say)
         examples = read_examples(arguments.data, tables, say)
@@ -124,7 +123,7 @@ def _prepare(arguments: Arguments, examples: Examples, say: Say) -> Prepared:
         changes["id2label"] = dict(enumerate(schema.labels))
         changes["label2id"] = {name: number for number, name in enumerate(schema.labels)}
     return Prepared(
-        model=build_model(arguments, KIND, tokenizer, **changes),
+        model=build_model(arguments, tokenizer, **changes),
         tokenizer=tokenizer,
         train=tokenised(examples.train),
         evaluation=tokenised(examples.validation),

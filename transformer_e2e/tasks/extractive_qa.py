@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 METRIC = "eval/f1"
 GOAL = "maximize"
 METRICS = ("loss", "exact_match", "f1")
-KIND = "question_answering"
 
 
 def open_task(arguments: Arguments, say: Say) -> Callable[[], Prepared]:
@@ -41,7 +40,7 @@ def open_task(arguments: Arguments, say: Say) -> Callable[[], Prepared]:
     """
     data = arguments.data
     problems = stride_problems(data.max_seq_length, data.doc_stride)
-    asked = open_questions(arguments, KIND, problems, spans=True, say=say)
+    asked = open_questions(arguments, problems, spans=True, say=say)
     unanswerable = sum(not question.answers for question in asked.train)
     if unanswerable:
         say(f"{unanswerable:,} training questions have no answer: the model may give none")
@@ -59,7 +58,7 @@ def _prepare(arguments: Arguments, asked: Asked, schema: Schema, say: Say) -> Pr
         f"{len(asked.held_out):,} held-out ones ({asked.split}) {len(judged.owners):,}"
     )
     return Prepared(
-        model=build_model(arguments, KIND, tokenizer),
+        model=build_model(arguments, tokenizer),
         tokenizer=tokenizer,
         train=windows.inputs,
         evaluation=judged.inputs,

@@ -27,14 +27,13 @@ if TYPE_CHECKING:
 METRIC = "eval/loss"
 GOAL = "minimize"
 METRICS = ("loss", "exact_match", "f1")
-KIND = "causal"
 
 
 def open_task(arguments: Arguments, say: Say) -> Callable[[], Prepared]:
     """See registry.Task. An answer need not stand in its context; the model learns the first of several."""
     data = arguments.data
     problems = PromptShape(data.max_seq_length, data.max_answer_length).problems()
-    asked = open_questions(arguments, KIND, problems, spans=False, say=say)
+    asked = open_questions(arguments, problems, spans=False, say=say)
     return lambda: _prepare(arguments, asked, asked.schema(data), say)
 
 
@@ -45,7 +44,7 @@ def _prepare(arguments: Arguments, asked: Asked, schema: Schema, say: Say) -> Pr
     encode = partial(make_prompts, tokenizer=tokenizer, shape=_shape(schema), workers=workers)
     batch_size = int(arguments.training.per_device_eval_batch_size)
     return Prepared(
-        model=build_model(arguments, KIND, tokenizer),
+        model=build_model(arguments, tokenizer),
         tokenizer=tokenizer,
         train=encode(asked.train),
         evaluation=encode(asked.held_out),

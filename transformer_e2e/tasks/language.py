@@ -17,7 +17,7 @@ from transformer_e2e.data.snapshots import fingerprint
 from transformer_e2e.data.tables import load_tables
 from transformer_e2e.errors import ConfigError, DataError, UserError
 from transformer_e2e.hf.arguments import Arguments
-from transformer_e2e.hf.models import KIND_OF_TASK, build_model, model_problems
+from transformer_e2e.hf.models import build_model, model_problems
 from transformer_e2e.hf.pipeline import Pipeline
 from transformer_e2e.hf.prepared import Collate, Examples, Prepared
 from transformer_e2e.hf.tokenizers import build_tokenizer
@@ -66,7 +66,7 @@ def open_language(
         found = prose()
         train, evaluation = sides(found)
         return Prepared(
-            model=build_model(arguments, KIND_OF_TASK[arguments.task], found.tokenizer),
+            model=build_model(arguments, found.tokenizer),
             tokenizer=found.tokenizer,
             schema=Schema(
                 task=arguments.task,
@@ -99,7 +99,7 @@ def _open_texts(arguments: Arguments, say: Say) -> tuple[Texts, Callable[[], Pro
     Text so short that it may not fill a block is tokenised here, so that this is found out before anything
     is begun.
     """
-    problems = model_problems(arguments, KIND_OF_TASK[arguments.task])
+    problems = model_problems(arguments)
     texts = None
     try:
         texts = _texts(arguments, say)
