@@ -14,8 +14,8 @@ import torch
 from tests.unit.test_hf_parser import given
 from transformer_e2e.compute.place import Place
 from transformer_e2e.errors import ConfigError
-from transformer_e2e.hf.device import usable_precision
 from transformer_e2e.hf.identity import counted, deciding_metric, readable
+from transformer_e2e.hf.precision import usable_precision
 from transformer_e2e.hf.reporting import reporting
 from transformer_e2e.hf.trial_settings import arguments_of, trial_spec
 from transformer_e2e.runs.identity import canonical

@@ -12,7 +12,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from transformer_e2e.config.hf_settings import DataArguments
 from transformer_e2e.data.tables import Tables
 from transformer_e2e.errors import DataError
-from transformer_e2e.tasks.labelled_texts import Examples, read_examples
+from transformer_e2e.tasks.labelled_texts import LabelledTexts, read_labelled_texts
 
 COUNT = 60
 TEXTS = [f"the text of example {i}" for i in range(COUNT)]
@@ -33,14 +33,14 @@ def infer(
     say: Callable[[str], None] = lambda _: None,
     validation: dict[str, list[Any]] | None = None,
     **settings: Any,
-) -> Examples:
+) -> LabelledTexts:
     data = DataArguments(task="classification", **settings)
-    return read_examples(
+    return read_labelled_texts(
         data, Tables(table(columns, types), table(validation or columns, types), "d", "validation"), say
     )
 
 
-def targets(found: Examples, split: str = "train") -> list[Any]:
+def targets(found: LabelledTexts, split: str = "train") -> list[Any]:
     return list(found.labels.targets(getattr(found, split)[found.schema.label_field], "d"))
 
 
@@ -304,7 +304,7 @@ class TestTwoSplits:
         train = Dataset.from_dict(PLAIN).cast(Features({"text": Value("string"), "label": small["label"]}))
         strange = Dataset.from_dict({"text": TEXTS, "label": cycle(0, 5)})
         with pytest.raises(DataError, match="holds 5, but the labels are a, b"):
-            read_examples(
+            read_labelled_texts(
                 DataArguments(task="classification"), Tables(train, strange, "d", "validation"), print
             )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from transformer_e2e.errors import ConfigError, nearest
 from transformer_e2e.hf.arguments import Arguments
 from transformer_e2e.hf.heads import HEADS
-from transformer_e2e.hf.names import not_loaded
+from transformer_e2e.hf.not_loaded import not_loaded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig

@@ -9,7 +9,7 @@ from transformer_e2e.errors import ConfigError
 from transformer_e2e.hf.arguments import Arguments
 from transformer_e2e.hf.heads import HEADS, SEQUENCE_CLASSIFICATION, Head
 from transformer_e2e.hf.model_config import WORKS, late_positions, one_line, read_config
-from transformer_e2e.hf.names import not_loaded
+from transformer_e2e.hf.not_loaded import not_loaded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase

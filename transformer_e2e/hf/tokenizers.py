@@ -19,7 +19,7 @@ from transformer_e2e.data.tokenizer import pieces
 from transformer_e2e.errors import DataError
 from transformer_e2e.hf.arguments import Arguments
 from transformer_e2e.hf.model_config import has_segments
-from transformer_e2e.hf.names import not_loaded
+from transformer_e2e.hf.not_loaded import not_loaded
 
 if TYPE_CHECKING:
     import tokenizers

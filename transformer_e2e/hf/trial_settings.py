@@ -14,9 +14,9 @@ from transformer_e2e.config.hf_settings import DataArguments, ModelArguments, Ru
 from transformer_e2e.errors import ConfigError
 from transformer_e2e.hf import deepspeed
 from transformer_e2e.hf.arguments import Arguments
-from transformer_e2e.hf.device import usable_precision
 from transformer_e2e.hf.identity import counted, readable
 from transformer_e2e.hf.parser import Given, in_sweep
+from transformer_e2e.hf.precision import usable_precision
 from transformer_e2e.hf.reporting import Reporting
 from transformer_e2e.runs.identity import run_id
 from transformer_e2e.runs.spec import TrialSpec

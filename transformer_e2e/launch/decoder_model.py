@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformer_e2e.config.wording import several
 from transformer_e2e.errors import DataError
-from transformer_e2e.launch.open_model import FROM_SCRATCH, Found, Kind
+from transformer_e2e.launch.model_kinds import FROM_SCRATCH, Found, Kind
 
 if TYPE_CHECKING:
     from transformer_e2e.data.tokenizer import Tokenizer

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformer_e2e.config.hf_settings import DataArguments
-from transformer_e2e.launch.open_model import HUGGING_FACE, Found, Kind
+from transformer_e2e.launch.model_kinds import HUGGING_FACE, Found, Kind
 
 if TYPE_CHECKING:
     from transformer_e2e.hf.pipeline import Pipeline

@@ -57,7 +57,7 @@ def evaluate(settings: EvaluationSettings) -> int:
     """Write the metrics to standard output. Returns 0."""
     from transformer_e2e.launch.evaluation import evaluate_model
     from transformer_e2e.launch.hf_model import HF_MODEL
-    from transformer_e2e.launch.models import open_model
+    from transformer_e2e.launch.open_model import open_model
     from transformer_e2e.launch.samples import uses
 
     with open_model(settings, HF_MODEL, say_aside) as opened:

@@ -54,7 +54,7 @@ def generate(settings: GenerationSettings) -> int:
     """Write the texts to standard output, each piece as soon as it is known. Returns 0."""
     prompts = settings.prompts()  # a missing file is said before a model is fetched
     from transformer_e2e.launch.decoder_model import DECODER
-    from transformer_e2e.launch.models import open_model
+    from transformer_e2e.launch.open_model import open_model
     from transformer_e2e.launch.texts import write_texts
 
     with open_model(settings, DECODER, say_aside) as opened, reader_may_leave():

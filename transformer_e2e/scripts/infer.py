@@ -56,7 +56,7 @@ def infer(settings: InferenceSettings) -> int:
     from transformer_e2e.launch.hf_model import HF_MODEL
     from transformer_e2e.launch.inference import write_predictions
     from transformer_e2e.launch.inputs import batches
-    from transformer_e2e.launch.models import open_model
+    from transformer_e2e.launch.open_model import open_model
 
     with open_model(settings, HF_MODEL, say_aside) as opened:
         inputs = batches(settings, opened.pipeline.schema, say_aside)

@@ -25,7 +25,7 @@ from transformer_e2e.hf.pipeline import Pipeline
 from transformer_e2e.hf.prepared import Prepared
 from transformer_e2e.hf.tokenizers import build_tokenizer
 from transformer_e2e.metrics import classification as measures
-from transformer_e2e.tasks.labelled_texts import Examples, read_examples
+from transformer_e2e.tasks.labelled_texts import LabelledTexts, read_labelled_texts
 from transformer_e2e.tasks.padding import inputs_of
 from transformer_e2e.tasks.passes import batches, evaluating
 from transformer_e2e.tasks.registry import Row, Say
@@ -48,7 +48,7 @@ def open_task(arguments: Arguments, say: Say) -> Callable[[], Prepared]:
     problems = model_problems(arguments)
     try:
         tables = load_tables(arguments.data, seed=arguments.seed, say=say)
-        examples = read_examples(arguments.data, tables, say)
+        examples = read_labelled_texts(arguments.data, tables, say)
         _require_fitting(arguments, str(examples.schema.problem))
     except UserError as error:
         if not problems:
@@ -110,7 +110,7 @@ def _require_fitting(arguments: Arguments, problem: str) -> None:
         )
 
 
-def _prepare(arguments: Arguments, examples: Examples, say: Say) -> Prepared:
+def _prepare(arguments: Arguments, examples: LabelledTexts, say: Say) -> Prepared:
     schema = examples.schema
     tokenizer = build_tokenizer(arguments, partial(_texts, examples.train, schema.text_fields), say)
     tokenised = partial(_tokenised, examples, tokenizer, arguments.data.preprocessing_num_workers)
@@ -141,7 +141,7 @@ def _texts(table: Dataset, fields: Sequence[str]) -> Iterator[str]:
 
 
 def _tokenised(
-    examples: Examples, tokenizer: PreTrainedTokenizerBase, workers: int, table: Dataset
+    examples: LabelledTexts, tokenizer: PreTrainedTokenizerBase, workers: int, table: Dataset
 ) -> Dataset:
     return table.map(
         partial(_inputs, tokenizer=tokenizer, schema=examples.schema, labels=examples.labels),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,15 +11,14 @@ from transformer_e2e.data.table_labels import Labels, infer_labels, labelled, sh
 from transformer_e2e.data.table_schema import Columns, distinct, infer_columns
 from transformer_e2e.data.tables import Tables
 from transformer_e2e.errors import DataError
+from transformer_e2e.tasks.registry import Say
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-Say = Callable[[str], None]
-
 
 @dataclass(frozen=True)
-class Examples:
+class LabelledTexts:
     """Rows with labels that `labels` knows: the schema's text and label fields. `split`: of validation."""
 
     train: Dataset
@@ -30,7 +28,7 @@ class Examples:
     labels: Labels
 
 
-def read_examples(data: DataArguments, tables: Tables, say: Say) -> Examples:
+def read_labelled_texts(data: DataArguments, tables: Tables, say: Say) -> LabelledTexts:
     """Infer columns and labels, and check every label. Raises DataError; what was inferred is said."""
     name = tables.name
     columns = infer_columns(
@@ -61,7 +59,7 @@ def read_examples(data: DataArguments, tables: Tables, say: Say) -> Examples:
         problem=labels.problem,
         extra={"numbered": labels.numbered},
     )
-    return Examples(kept[0], kept[1], tables.validation_split, schema, labels)
+    return LabelledTexts(kept[0], kept[1], tables.validation_split, schema, labels)
 
 
 def _checked(table: Dataset, columns: Columns, labels: Labels, given: str) -> Dataset:
