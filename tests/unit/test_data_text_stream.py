@@ -10,8 +10,9 @@ import pytest
 from transformer_e2e.config.settings import DataSettings
 from transformer_e2e.data.corpus import Corpus
 from transformer_e2e.data.hf_tokenizer import HuggingFaceTokenizer
+from transformer_e2e.data.open_tokenizer import make_tokenizer
 from transformer_e2e.data.text_stream import TextStream
-from transformer_e2e.data.tokenizer import ByteTokenizer, Tokenizer, make_tokenizer
+from transformer_e2e.data.tokenizer import ByteTokenizer, Tokenizer
 
 WORDS = ["the", "cat", "café", "naïve", "漢字", "🦄", "👨‍👩‍👧", "\n", "\ufffd", "e\u0301"]
 TEXT = " ".join(random.Random(1).choices(WORDS, k=2000))

@@ -12,7 +12,8 @@ import pytest
 
 from transformer_e2e.config.settings import DataSettings
 from transformer_e2e.data.corpus import Corpus
-from transformer_e2e.data.tokenizer import Tokenizer, load_tokenizer, make_tokenizer
+from transformer_e2e.data.open_tokenizer import load_tokenizer, make_tokenizer
+from transformer_e2e.data.tokenizer import Tokenizer
 from transformer_e2e.errors import DataError
 
 WORDS = "the a cat dog sat on under mat with def return self café naïve 漢字 🦄".split()  # noqa: SIM905
@@ -138,7 +139,7 @@ def test_bpe_trained_in_another_process_has_the_same_merges(tmp_path):
         "import json, sys; from pathlib import Path\n"
         "from transformer_e2e.config.settings import DataSettings\n"
         "from transformer_e2e.data.corpus import Corpus\n"
-        "from transformer_e2e.data.tokenizer import make_tokenizer\n"
+        "from transformer_e2e.data.open_tokenizer import make_tokenizer\n"
         "at = Path(sys.argv[1]); texts = tuple(json.loads((at / 'texts.json').read_text()))\n"
         "make_tokenizer(DataSettings(tokenizer='bpe:350'), Corpus('words', texts, (), ''), at / 'there')\n"
     )

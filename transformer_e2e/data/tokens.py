@@ -13,14 +13,9 @@ from numpy.typing import NDArray
 from transformer_e2e.config.settings import DataSettings
 from transformer_e2e.data import local_text
 from transformer_e2e.data.corpus import Corpus, find_source, joined, load_corpus
+from transformer_e2e.data.open_tokenizer import bpe_size, load_tokenizer, make_tokenizer
 from transformer_e2e.data.snapshots import Facts, fingerprint, open_or_build, remember
-from transformer_e2e.data.tokenizer import (
-    Tokenizer,
-    bpe_size,
-    load_tokenizer,
-    make_tokenizer,
-    pieces,
-)
+from transformer_e2e.data.tokenizer import Tokenizer, pieces
 from transformer_e2e.errors import DataError
 
 VERSION = "tokens-1"  # of the layout of the files; another one tokenises everything anew

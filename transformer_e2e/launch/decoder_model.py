@@ -38,7 +38,7 @@ def is_needed(name: str) -> bool:
 
 
 def load(directory: Path, device: str, weights: str) -> DecoderModel:
-    from transformer_e2e.data.tokenizer import load_tokenizer
+    from transformer_e2e.data.open_tokenizer import load_tokenizer
     from transformer_e2e.model.files import load_model
 
     model, tokenizer = load_model(directory, device), load_tokenizer(directory / "tokenizer")
