@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
@@ -59,6 +60,15 @@ def test_a_saved_split_without_rows_is_told_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no examples in its split validation; without that split, a share"):
         load_tables(data, seed=0, say=quiet)
     assert len(load_table(data, "test", quiet)) == 5  # which evaluate can use all the same
+
+
+def test_a_log_gets_no_progress_bars(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = saved(tmp_path, train=20)
+    datasets.enable_progress_bars()
+    capfd.readouterr()
+    found = load_tables(arguments(dataset_name=folder), seed=0, say=quiet)
+    found.train.map(lambda row: row, keep_in_memory=True, load_from_cache_file=False)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("task", ["mlm", "clm"])

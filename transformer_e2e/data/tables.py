@@ -6,6 +6,7 @@ examples: on the seed too), so that `evaluate` finds the examples that training 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -50,6 +51,7 @@ def load_tables(data: DataArguments, *, seed: int, say: Say) -> Tables:
     Limits keep a spread choice in the order of the data; those of mlm and clm count blocks, so their rows are
     not limited here. Raises ConfigError with all problems of the arguments, or DataError.
     """
+    _no_bars_in_logs()
     source = find_source(data)
     train = _read(source, "train")
     held = _validation_name(source)
@@ -68,6 +70,7 @@ def load_table(data: DataArguments, split: str, say: Say) -> Dataset:
 
     Raises ConfigError with all problems of the arguments, or DataError.
     """
+    _no_bars_in_logs()
     source = find_source(data)
     if split in ("train", "validation") and not _validation_name(source) and "train" in source.splits:
         train, validation, held = _held_out(_read(source, "train"), data, source.name)
@@ -79,6 +82,14 @@ def load_table(data: DataArguments, split: str, say: Say) -> Dataset:
     table = _limited(table, data.max_eval_samples, data, 0)
     say(f"{source.name}: {len(table):,} examples ({split})")
     return table
+
+
+def _no_bars_in_logs() -> None:
+    """Progress bars of `datasets` are for a terminal; elsewhere they are lines of noise."""
+    from datasets import disable_progress_bars
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
 
 
 def _read(source: Source, split: str) -> Dataset:
