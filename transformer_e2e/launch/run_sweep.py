@@ -103,7 +103,7 @@ def run_sweep(order: SweepOrder) -> int:
             lost = 0 if interrupts.count else _work(order, sweep, server, interrupts)
         finally:
             if interrupts.count:
-                say("stopped; every trial that was running kept a checkpoint. To go on:")
+                say("stopped; trials that had begun to train kept a checkpoint. To go on:")
                 say(report.continue_line(str(sweep.path), root))
         if interrupts.count:
             return interrupts.exit_code

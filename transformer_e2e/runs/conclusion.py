@@ -149,7 +149,7 @@ class Conclusion:
     def _way_on(self, trial: LiveTrial) -> str:
         kept = newest_step(self._spec.directory)
         if kept is None:
-            return "before there was a checkpoint; the same command begins anew"
+            return "before there was a checkpoint; the same command begins at step 0"
         if kept < trial.last_step:
             return f"the newest checkpoint is of step {kept}; the same command repeats what came after it"
         return "which has a checkpoint; the same command continues from it"
