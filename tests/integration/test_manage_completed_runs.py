@@ -217,6 +217,21 @@ def test_the_table_fits_the_terminal(tmp_path: Path, columns: int) -> None:
         assert [text for text in shown.splitlines() if len(text) > columns and " " in text[18:]] == []
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://127.0.0.1:41857/local/p/runs/abc", "local/p/abc, on the embedded server"),
+        ("https://wandb.ai/me/p/runs/abc", "https://wandb.ai/me/p/runs/abc"),
+    ],
+)
+def test_no_link_is_shown_to_a_server_that_has_another_port_by_now(
+    tmp_path: Path, url: str, shown: str
+) -> None:
+    completion.write(tmp_path, replace(done("toy-1"), wandb_run="local/p/abc", url=url))
+    (line,) = [line for line in manage(tmp_path, "status", "toy").splitlines() if line.startswith("W&B run")]
+    assert shown in line and "127.0.0.1" not in line
+
+
 def test_a_stranger_is_told_how_to_begin(tmp_path: Path) -> None:
     listed = manage(tmp_path / "trials", "list")
     assert "there is no folder" in listed and "python -m transformer_e2e.scripts.train --config" in listed

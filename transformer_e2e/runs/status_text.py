@@ -16,6 +16,7 @@ _WIDEST = 110
 _DIGITS = 12  # of a digest; --json has all
 _JOINED = "\0"  # a blank at which no line is broken
 _COUNTS = 1e9  # from there on a whole number stands for something else, or is of no use in full
+_EMBEDDED = "http://127.0.0.1:"
 _NOT_FOR_PEOPLE = ("perf/", "yardstick/", "train/global_step")
 
 Lines = list[tuple[str, list[str]]]
@@ -34,16 +35,7 @@ def status_lines(status: TrialStatus, *, width: int) -> list[str]:
         ]
         if record.schema:
             lines.append(("model", _model(record.schema, width)))
-    lines.append(
-        (
-            "W&B run",
-            [
-                (status.record.url if status.record else None)
-                or (status.wandb_run or "").lstrip("/")
-                or "none yet"
-            ],
-        )
-    )
+    lines.append(("W&B run", [_wandb_run(status)]))
     if (newest := status.newest) is not None:
         about = [f"step {newest.step}", in_words(newest.bytes), f"made {clock(newest.seconds_old)} ago"]
         own = newest.best_step == newest.step
@@ -58,6 +50,15 @@ def status_lines(status: TrialStatus, *, width: int) -> list[str]:
     if status.attempts:
         lines.append(("attempts", [_attempt(item, status) for item in status.attempts]))
     return _laid_out([*lines, ("next start", [f"would {status.next_start}"])], width)
+
+
+def _wandb_run(status: TrialStatus) -> str:
+    """Its address; its path where that is of an embedded server, which has another port each time."""
+    path = (status.wandb_run or "").lstrip("/")
+    url = status.record.url if status.record else None
+    if url and url.startswith(_EMBEDDED):
+        return f"{path}, on the embedded server (to ask it: python -m transformer_e2e.server)"
+    return url or path or "none yet"
 
 
 def remote_lines(run: RunView, *, others: int, where: str, width: int) -> list[str]:
