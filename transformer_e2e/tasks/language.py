@@ -88,7 +88,7 @@ def open_language(
 def score_blocks(
     pipeline: Pipeline, examples: Examples, collate: Collate, batch_size: int
 ) -> dict[str, float]:
-    """{"loss", "perplexity"}"""
+    """{"loss", "perplexity"} of the examples, as evaluations of training take them."""
     loss = mean_loss(pipeline.model, examples, collate, batch_size)
     return {"loss": loss, "perplexity": perplexity(loss)}
 
