@@ -14,7 +14,7 @@ from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadMode
 from tests import hf_case
 from tests.unit.training_case import DirectoryTrial
 from transformer_e2e.compute.generators import seed_all
-from transformer_e2e.hf.fair_loss import labels_in
+from transformer_e2e.hf.labels import labels_in
 from transformer_e2e.hf.training import train
 
 SIZE: dict[str, Any] = {"vocab_size": hf_case.VOCABULARY}

@@ -25,13 +25,12 @@ from transformers import TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from transformer_e2e.compute import generators
-from transformer_e2e.compute.world import World
 from transformer_e2e.data.permutation import mixed
 from transformer_e2e.errors import CheckpointError
 from transformer_e2e.hf import deepspeed, optimizer_state
 from transformer_e2e.hf.checkpoint import Saved, read_training, read_weights
 from transformer_e2e.hf.data_digest import data_digest
-from transformer_e2e.hf.fair_loss import FairLossTrainer
+from transformer_e2e.hf.fair_evaluation import FairEvaluationTrainer
 from transformer_e2e.hf.optimizer_state import OptimizerState
 from transformer_e2e.hf.prepared import Prepared
 from transformer_e2e.hf.snapshot import Snapshot
@@ -41,7 +40,7 @@ from transformer_e2e.runs.trial import Trial
 COUNTERS = ("_total_loss_scalar", "_globalstep_last_logged")  # and `_tr_loss`, a tensor
 
 
-class ExactTrainer(FairLossTrainer):
+class ExactTrainer(FairEvaluationTrainer):
     """What is trained, and how it is saved and restored; the course of the training is a subclass's."""
 
     def __init__(self, trial: Trial, prepared: Prepared, args: TrainingArguments, *, minimize: bool) -> None:
@@ -57,7 +56,6 @@ class ExactTrainer(FairLossTrainer):
         )
         self.trial, self.prepared, self.data = trial, prepared, data_digest(prepared)
         self.standing = Standing(minimize)
-        self.world = World.of_library()
         self.snapshot = Snapshot(prepared)
         self.saved: Saved | None = None  # the checkpoint that was restored
         self.directory: Path | None = None  # where it is

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, Trainer
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-IGNORED = -100  # label of a position that does not count
+from transformer_e2e.hf.labels import labels_in
 
 
 class FairLossTrainer(Trainer):
@@ -55,15 +55,3 @@ class FairLossTrainer(Trainer):
         counts = [labels_in(batch, shifted=self.shifted) for batch in batch_samples]
         total = torch.stack(counts).sum().to(device)
         return self.accelerator.gather(total).sum() if self.args.world_size > 1 else total
-
-
-def labels_in(inputs: dict[str, Any], *, shifted: bool) -> Tensor:
-    """How many labels count, a scalar; examples where there are no `labels`, as for spans.
-
-    `shifted`: the model predicts each position's successor, so the first one's label is not used.
-    """
-    labels = inputs.get("labels")
-    if labels is None or labels.is_floating_point():
-        first = next(iter(inputs.values())) if labels is None else labels
-        return torch.tensor(len(first), device=first.device)
-    return (labels[..., 1:] if shifted else labels).ne(IGNORED).sum()

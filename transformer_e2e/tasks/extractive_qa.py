@@ -14,6 +14,7 @@ import numpy as np
 from transformer_e2e.data.questions import Question
 from transformer_e2e.data.schema import Schema
 from transformer_e2e.hf.arguments import Arguments
+from transformer_e2e.hf.labels import span_loss
 from transformer_e2e.hf.models import build_model
 from transformer_e2e.hf.pipeline import Pipeline
 from transformer_e2e.hf.prepared import Collate, Prepared
@@ -155,9 +156,10 @@ def _logits(pipeline: Pipeline, windows: Windows, batch_size: int) -> tuple[Floa
     with evaluating(model):
         for rows in batches(count, batch_size):
             batch = collate([windows.inputs[row] for row in rows])
-            output = model(**inputs_of(batch, model.device))
+            inputs = inputs_of(batch, model.device)
+            output = model(**inputs)
             width = output.start_logits.shape[1]
             start[rows, :width] = output.start_logits.float().cpu().numpy()
             end[rows, :width] = output.end_logits.float().cpu().numpy()
-            losses += float(output.loss) * len(rows)
+            losses += float(span_loss(output, inputs)) * len(rows)
     return start, end, losses / count

@@ -66,12 +66,10 @@ def predict(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int) -> list
 
 
 def score(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int, say: Say) -> dict[str, float]:
-    """{"loss", "exact_match", "f1"}: the loss as evaluations of training take it - of the answers' tokens of
-    a batch, then of the examples - and percent.
-    """
+    """{"loss", "exact_match", "f1"}: the mean loss of the answers' tokens, and percent."""
     questions = questions_of_rows(pipeline.schema, rows, answered=True)
     examples = make_prompts(questions, pipeline.tokenizer, _shape(pipeline.schema))
-    loss = mean_loss(pipeline.model, examples, _collate(pipeline.tokenizer, None), batch_size)
+    loss = mean_loss(pipeline.model, examples, _collate(pipeline.tokenizer, None), batch_size, shifted=True)
     return {"loss": loss, **_judged(pipeline, questions, batch_size)}
 
 

@@ -89,7 +89,8 @@ def score_blocks(
     pipeline: Pipeline, examples: Examples, collate: Collate, batch_size: int
 ) -> dict[str, float]:
     """{"loss", "perplexity"} of the examples, as evaluations of training take them."""
-    loss = mean_loss(pipeline.model, examples, collate, batch_size)
+    shifted = pipeline.schema.task == "clm"
+    loss = mean_loss(pipeline.model, examples, collate, batch_size, shifted=shifted)
     return {"loss": loss, "perplexity": perplexity(loss)}
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from transformer_e2e.hf.labels import labels_in
 from transformer_e2e.hf.prepared import Collate, Examples
 from transformer_e2e.tasks.padding import inputs_of
 
@@ -15,14 +16,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def mean_loss(model: PreTrainedModel, examples: Examples, collate: Collate, batch_size: int) -> float:
-    """As evaluations of training take it: the mean over the labels of a batch, and then over the examples."""
-    total = 0.0
+def mean_loss(
+    model: PreTrainedModel, examples: Examples, collate: Collate, batch_size: int, *, shifted: bool
+) -> float:
+    """As evaluations of training take it: the mean over all labels, whatever the batches. `shifted`: see
+    `labels_in`."""
+    total, labels = 0.0, 0
     with evaluating(model):
         for chosen in batches(len(examples), batch_size):
             batch = collate([examples[index] for index in chosen])
-            total += float(model(**inputs_of(batch, model.device)).loss) * len(chosen)
-    return total / len(examples)
+            if counted := int(labels_in(batch, shifted=shifted)):
+                total += float(model(**inputs_of(batch, model.device)).loss) * counted
+                labels += counted
+    return total / max(labels, 1)
 
 
 @contextmanager
