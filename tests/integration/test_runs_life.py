@@ -10,6 +10,8 @@ import pytest
 from tests.integration.trial_driver import Trials, wait_until
 from tests.serving import REPOSITORY, ServerProcess, run_client
 from tests.toy_trial import loss_at
+from transformer_e2e.runs.overview import status
+from transformer_e2e.runs.status_text import status_lines
 
 FETCH = """
 import json, sys
@@ -158,3 +160,26 @@ def test_offline_nothing_is_uploaded_and_so_nothing_is_deleted(trials: Trials) -
     record = trials.record(toy)
     assert record is not None and record.status == "cleaned"
     assert trials.checkpoints(toy) == []
+
+
+def test_a_trial_with_wandb_switched_off_names_no_run_until_it_has_one(trials: Trials) -> None:
+    toy = trials.toy(seed=35)
+    trials.run(toy, code=0, WANDB_MODE="disabled")
+    record, told = trials.record(toy), status(trials.root, toy.run_id)
+    assert record is not None and (record.wandb_run, record.url, record.history_sent) == (None, None, False)
+    assert told.as_json()["wandb_run"] is None and "dummy" not in str(told.as_json())
+    assert any("none: it was trained with W&B switched off" in line for line in status_lines(told, width=90))
+
+    trials.run(toy, code=0)
+    record, run = trials.record(toy), trials.wandb_run(toy)
+    assert record is not None and record.wandb_run == f"local/toys/{run.name}" and record.history_sent
+    trials.assert_each_row_once(toy)
+    trials.run(toy, code=0, WANDB_MODE="disabled")
+    assert trials.record(toy) == record
+
+
+def test_a_trial_that_logged_offline_says_so(trials: Trials) -> None:
+    toy = trials.toy(seed=36)
+    trials.run(toy, code=0, WANDB_MODE="offline")
+    told = status(trials.root, toy.run_id)
+    assert any(line.endswith(", logged offline") for line in status_lines(told, width=90))

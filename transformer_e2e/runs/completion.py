@@ -46,7 +46,7 @@ class Record:
     steps: int | None  # optimizer steps taken
     seconds: float  # wall time of all attempts that ended by themselves
     counted: dict[str, Any]  # the settings that decided the result
-    wandb_run: str | None = None  # path entity/project/id of the run that has the whole history
+    wandb_run: str | None = None  # entity/project/id of the run that has the whole history; None: W&B was off
     url: str | None = None
     history_sent: bool = False  # W&B has every row, for certain
     artifact: str | None = None  # entity/project/name:version, once its copy is proven
@@ -117,9 +117,9 @@ def is_done(root: Path, run_id: str) -> bool:
 
 
 def note_history_sent(root: Path, run_id: str, *, wandb_run: str, url: str | None) -> None:
-    """Say that this W&B run, which the record names by the same id, has every row. Repeatable."""
+    """Say that this W&B run, which the record names by the same id or lacks, has every row. Repeatable."""
     record = read(root, run_id)
-    if record and not record.history_sent and record.wandb_id == wandb_run.rpartition("/")[2]:
+    if record and not record.history_sent and record.wandb_id in ("", wandb_run.rpartition("/")[2]):
         write(root, replace(record, history_sent=True, wandb_run=wandb_run, url=url))
 
 

@@ -26,7 +26,7 @@ from transformer_e2e.runs.spec import Result, TrialSpec
 from transformer_e2e.runs.stop import Reason, StopNow, StopRequest
 from transformer_e2e.runs.times import local_time
 from transformer_e2e.runs.tracker import Session, SessionRequest, connect, open_session
-from transformer_e2e.runs.tracker_connection import is_online
+from transformer_e2e.runs.tracker_connection import is_online, is_switched_off
 from transformer_e2e.runs.trial import Trial
 
 
@@ -82,7 +82,7 @@ class Passage:
                 lock.remove_directory()  # W&B refused, a signal came, or there was nothing to do
         if plan is _Plan.START_OVER:
             self._forget()
-        if not self._given_id:
+        if session.path and not self._given_id:
             keep_wandb_run_id(spec.directory, session.run.id)
         return self._train(session)
 
@@ -103,7 +103,7 @@ class Passage:
         if plan is _Plan.SKIP and record and record.wandb_id:
             own_id = record.wandb_id
         else:
-            own_id = self._given_id or wandb_run_id(spec.directory, renew=start_over)
+            own_id = self._given_id or wandb_run_id(spec.directory, renew=start_over or is_switched_off())
         request = SessionRequest(
             wandb_id=self._given_id or own_id,
             run_id=spec.run_id,
@@ -205,9 +205,7 @@ class Passage:
         return result
 
     def _leave(self, session: Session, leaving: Leaving) -> int:
-        sent = session.finish(leaving.wandb_exit_code, seconds=leaving.finish_seconds)
-        if sent and session.holds(len(read_journal(self._spec.directory))):
-            completion.note_history_sent(
-                self._spec.root, self._spec.run_id, wandb_run=session.path, url=session.url
-            )
+        sent, path = session.finish(leaving.wandb_exit_code, seconds=leaving.finish_seconds), session.path
+        if sent and path and session.holds(len(read_journal(self._spec.directory))):
+            completion.note_history_sent(self._spec.root, self._spec.run_id, wandb_run=path, url=session.url)
         return leaving.exit_code

@@ -83,6 +83,15 @@ def remote_lines(run: RunView, *, others: int, where: str, width: int) -> list[s
     return _laid_out(lines, width)
 
 
+def _wandb_run(status: TrialStatus) -> str:
+    path, record = (status.wandb_run or "").lstrip("/"), status.record
+    if record is None:
+        return path or "none yet"
+    if not path:
+        return "none: it was trained with W&B switched off"
+    return record.url or f"{path}, logged offline"
+
+
 def _model(schema: Mapping[str, Any], width: int) -> list[str]:
     """What a Hugging Face model makes of what."""
     fields = " + ".join(map(str, schema.get("text_fields") or ()))

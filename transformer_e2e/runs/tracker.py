@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from transformer_e2e.errors import TrackerError
 from transformer_e2e.runs.background import Overdue, in_background
-from transformer_e2e.runs.tracker_connection import Connection, Denied, Refused, Unreachable, is_online
+from transformer_e2e.runs.tracker_connection import (
+    Connection,
+    Denied,
+    Refused,
+    Unreachable,
+    is_online,
+    is_switched_off,
+)
 from transformer_e2e.runs.tracker_queries import (
     BEST_PREFIX,
     CHECKPOINT_DIGEST,
@@ -61,9 +68,11 @@ class Session:
         return self.connection is not None
 
     @property
-    def path(self) -> str:
-        """entity/project/id"""
-        return f"{self.run.entity}/{self.run.project}/{self.run.id}"
+    def path(self) -> str | None:
+        """entity/project/id, offline without an entity; None where W&B is switched off: there is no run."""
+        if is_switched_off():
+            return None
+        return f"{self.run.entity or ''}/{self.run.project}/{self.run.id}"
 
     @property
     def url(self) -> str | None:
@@ -121,7 +130,7 @@ class Session:
 
         Asked, because the client ends without an error after an upload that it has given up.
         """
-        if self.connection is None:
+        if self.connection is None or self.path is None:
             return False
         return rows_held(self.connection, *self.path.split("/")) >= rows
 

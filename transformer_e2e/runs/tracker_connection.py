@@ -36,6 +36,11 @@ def is_online() -> bool:
     return os.environ.get("WANDB_MODE", "online") not in OFFLINE_MODES
 
 
+def is_switched_off() -> bool:
+    """Whether runs are not even written down for a later `wandb sync`."""
+    return os.environ.get("WANDB_MODE") == "disabled"
+
+
 @dataclass(frozen=True)
 class Connection:
     """Where W&B is, and the key for it."""
