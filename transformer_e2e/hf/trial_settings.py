@@ -12,7 +12,7 @@ from transformer_e2e.compute.device import resolve_device
 from transformer_e2e.compute.place import Place
 from transformer_e2e.config.hf_settings import DataArguments, ModelArguments, RunArguments
 from transformer_e2e.errors import ConfigError
-from transformer_e2e.hf import deepspeed
+from transformer_e2e.hf import build_locks, deepspeed
 from transformer_e2e.hf.arguments import Arguments
 from transformer_e2e.hf.identity import counted, readable
 from transformer_e2e.hf.parser import Given, in_sweep
@@ -75,6 +75,8 @@ def arguments_of(given: Given, directory: Path, place: Place) -> tuple[Arguments
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     if values["deepspeed"]:
         deepspeed.make_ready(on_cpu=device.type == "cpu")
+        if place.local_rank == 0:
+            notes += build_locks.free_stale()
     own: dict[str, Any] = {
         "output_dir": str(directory),
         "report_to": "none",  # only our bridge logs
