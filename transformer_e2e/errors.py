@@ -29,9 +29,13 @@ class ConfigError(UserError):
     def raise_if(cls, problems: Sequence[str], title: str = "invalid configuration") -> None:
         """Report every problem at once; a sweep should not fail five times for five typos."""
         if problems:
-            error = cls("\n".join([f"{title}:", *(f"  - {problem}" for problem in problems)]))
-            error.problems = tuple(problems)
-            raise error
+            raise cls.of(problems, title)
+
+    @classmethod
+    def of(cls, problems: Sequence[str], title: str = "invalid configuration") -> ConfigError:
+        error = cls("\n".join([f"{title}:", *(f"  - {problem}" for problem in problems)]))
+        error.problems = tuple(problems)
+        return error
 
 
 class CheckpointError(UserError):

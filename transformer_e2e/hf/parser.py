@@ -93,16 +93,24 @@ class TrialArgumentParser(HfArgumentParser):
 
 
 def merge(flags: dict[str, Any], unknown: Sequence[str]) -> Given:
-    """A value for every setting: flags over environment over argument files (the last wins) over defaults.
+    """As `collect`. Raises ConfigError with every problem."""
+    given, problems = collect(flags, unknown)
+    ConfigError.raise_if(problems)
+    return given
 
-    Raises ConfigError with every problem.
-    """
+
+def collect(flags: dict[str, Any], unknown: Sequence[str]) -> tuple[Given, list[str]]:
+    """A value for every setting, flags over environment over argument files (the last wins) over defaults;
+    and every problem: a value that cannot be used is not taken."""
     hints = {name: hint for group in GROUPS for name, hint in get_type_hints(group).items()}
     problems: list[str] = []
     layers: list[tuple[str, Mapping[str, Any]]] = []
     for before, text in zip(["", *unknown], unknown, strict=False):
         if is_file(text):
-            layers.append((text, read_file(Path(text))))
+            try:
+                layers.append((text, read_file(Path(text))))
+            except ConfigError as error:
+                problems.append(str(error))
         elif not _is_value(text, before):
             _take_loose(text, flags, hints, problems)
     layers.append(("environment", {k: v for k, v in from_environment().items() if k in hints}))
@@ -121,8 +129,7 @@ def merge(flags: dict[str, Any], unknown: Sequence[str]) -> Given:
         vars(DataArguments(**given.group(DataArguments)))
     )  # fills in what depends on the task
     problems += _range_problems(given) + conflicts(given.values)
-    ConfigError.raise_if(problems)
-    return given
+    return given, problems
 
 
 def _is_value(text: str, before: str) -> bool:

@@ -27,14 +27,14 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformer_e2e.compute.place import Place, place
-from transformer_e2e.errors import exit_code_of
+from transformer_e2e.errors import ConfigError, DataError, exit_code_of
 from transformer_e2e.launch.console import open_console, reader_may_leave
 from transformer_e2e.launch.environment import DEFAULT_PROJECT, load_dotenv
 from transformer_e2e.launch.ranks import Stage, await_own_signal, command_of, follow, lead, told_once
@@ -57,9 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     load_dotenv()
 
     def work(here: Place) -> int:
-        from transformer_e2e.hf.parser import merge
+        from transformer_e2e.hf.parser import collect
 
-        settings = merge(flags, unknown)
+        settings, problems = collect(flags, unknown)
+        with everything_told(settings, here):
+            ConfigError.raise_if(problems)
         if show:
             with reader_may_leave():
                 if here.is_main:
@@ -100,15 +102,32 @@ def attempt(given: Given, argv: Sequence[str], here: Place, meeting: Meeting | N
     from transformer_e2e.launch.attempt import make_attempt
 
     say = open_console(given.values["log_file"])
-    spec = trial_of(given, argv, here, say)
+    with everything_told(given, here):
+        spec = trial_of(given, argv, here, say)
     training = Training(given, spec, here, say, meeting)
+
+    def check_inputs() -> None:
+        with everything_told(given, here):
+            training.open()
+
     plot_dir = Path(given.values["plot_dir"])
     code = make_attempt(
-        spec, training.run, check_inputs=training.open, plot_dir=plot_dir, say=say, meeting=meeting
+        spec, training.run, check_inputs=check_inputs, plot_dir=plot_dir, say=say, meeting=meeting
     )
     if code == ExitCode.DONE and given.values["task"] == "generative_qa":
         say_summary(given, spec, say)
     return code
+
+
+@contextmanager
+def everything_told(given: Given, here: Place) -> Iterator[None]:
+    """What is wrong with the inputs comes with all else that is wrong with them."""
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        from transformer_e2e.launch.hf_inputs import with_all_problems
+
+        raise with_all_problems(error, given, here) from None
 
 
 def stages(given: Given, argv: Sequence[str], here: Place, trial: Trial) -> list[Stage]:
