@@ -57,8 +57,12 @@ def spans() -> Prepared:
 
     def metrics(prediction: EvalPrediction) -> dict[str, float]:
         (start, end), (first, last) = prediction.predictions, prediction.label_ids
-        found = {"examples": len(start), "start": (start.argmax(-1) == first).mean()}
-        return {**found, "end": (end.argmax(-1) == last).mean()}
+        widths = [len(row["input_ids"]) for row in hf_case.examples(len(start), 2)]  # padding may score best
+        found = {"examples": float(len(start))}
+        for name, scores, truth in (("start", start, first), ("end", end, last)):
+            best = [row[:width].argmax() for row, width in zip(scores, widths, strict=True)]
+            found[name] = float((best == truth).mean())
+        return found
 
     return replace(
         hf_case.prepared(), model=BertForQuestionAnswering(CONFIG), collate=collate, metrics=metrics

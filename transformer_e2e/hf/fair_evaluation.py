@@ -7,7 +7,7 @@ What the library (transformers 5.23, accelerate 1.15) does otherwise, and where 
 - the loss is the mean over the labels of a batch, and then over the examples, so that of masked tokens, or of
   answers of unequal length, depends on how many examples make a batch: `evaluation_loop`
 - the loss of spans is taken over the padding, too: `compute_loss`
-- --dataloader_drop_last leaves examples of the evaluation out, too: `_get_dataloader`
+- --dataloader_drop_last leaves examples of the evaluation out, too: `get_eval_dataloader`
 - examples grouped by length are judged in another order than that of the data set, in which the answers to
   questions are looked up: `_get_eval_sampler`
 """
@@ -35,11 +35,15 @@ class FairEvaluationTrainer(FairLossTrainer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.world = World.of_library()
+        self._judging = False
         self._parts: list[Tensor] = []  # of the evaluation under way: mean loss and labels of each batch
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
-        self._parts = []
-        output = super().evaluation_loop(*args, **kwargs)
+        self._parts, self._judging = [], True
+        try:
+            output = super().evaluation_loop(*args, **kwargs)
+        finally:
+            self._judging = False
         parts = [part.to("cpu", torch.float64) for part in self._parts]
         total = sum((torch.stack([loss * labels, labels]) for loss, labels in parts), torch.zeros(2).double())
         self.world.sum_(total)
@@ -78,14 +82,14 @@ class FairEvaluationTrainer(FairLossTrainer):
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         found = super().compute_loss(model, inputs, *args, **kwargs)
-        if self.model.training or "start_positions" not in inputs:
+        if not self._judging or "start_positions" not in inputs:
             return found
         outputs = found[1]
         return span_loss(outputs, self._prepare_inputs(inputs)), outputs
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor | int | None:
         """Of an evaluation None: the loss is the mean over the labels that this rank sees."""
-        return super()._get_num_items_in_batch(batch_samples, device) if self.model.training else None
+        return None if self._judging else super()._get_num_items_in_batch(batch_samples, device)
 
     def _own_rows(self, rows: int) -> int:
         """How many of this rank's `rows` are examples; the rest fill up the last batch of all ranks."""
@@ -97,11 +101,11 @@ class FairEvaluationTrainer(FairLossTrainer):
     def _get_eval_sampler(self, eval_dataset: Any) -> SequentialSampler:
         return SequentialSampler(eval_dataset)
 
-    def _get_dataloader(self, *args: Any, is_training: bool = False, **kwargs: Any) -> Any:
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
         given = self.args.dataloader_drop_last
-        self.args.dataloader_drop_last = given and is_training
+        self.args.dataloader_drop_last = False
         try:
-            return super()._get_dataloader(*args, is_training=is_training, **kwargs)
+            return super().get_eval_dataloader(eval_dataset)
         finally:
             self.args.dataloader_drop_last = given
 
