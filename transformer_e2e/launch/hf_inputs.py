@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
+from transformers.training_args import TrainingArguments
+
 from transformer_e2e.compute.device import resolve_device
 from transformer_e2e.compute.place import Place
 from transformer_e2e.config.hf_settings import DataArguments, ModelArguments, RunArguments
@@ -48,7 +50,8 @@ def _look_at_examples_and_model(given: Given) -> None:
         model=ModelArguments(**given.group(ModelArguments)),
         data=DataArguments(**given.group(DataArguments)),
         run=RunArguments(**given.group(RunArguments)),
-        training=cast(Any, SimpleNamespace(seed=given.values["seed"])),  # the real ones join all processes
+        # The values alone: to make the real ones joins all processes.
+        training=cast(Any, SimpleNamespace(**given.group(TrainingArguments))),
     )
     if arguments.data.train_file or arguments.data.dataset_name:
         task(arguments.task).open_task(arguments, lambda _: None)
