@@ -168,6 +168,31 @@ def test_metrics_are_those_of_the_predictions_on_any_file_split_and_batch(
     assert code == 0 and "3 examples" in table and table.count("\n") == 2 + len(found["metrics"])
 
 
+def test_what_is_no_table_or_no_model_is_named(run: Run, tmp_path: Path) -> None:
+    for name, content in (
+        ("empty.csv", b""),
+        ("other.csv", b"text;label\nthe cat;bad\n"),
+        ("wide.csv", "text,label\nthe cat,bad\n".encode("utf-16")),
+        ("latin.csv", b"text,label\ncaf\xe9,bad\n"),
+        ("mark.csv", b"\xef\xbb\xbftext,label\nthe cat,awful\n"),
+        ("half/schema.json", b'{"task": "classification"}'),
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    for program, arguments, message in (
+        ("evaluate", ("hf_cl", "--data_file=empty.csv"), "empty.csv is empty"),
+        ("infer", ("--run_id=hf_cl", "--file=other.csv"), "separates its cells by semicolons"),
+        ("evaluate", ("hf_cl", "--data_file=wide.csv"), "iconv -f utf-16 -t utf-8 wide.csv > utf8.csv"),
+        ("infer", ("--run_id=hf_cl", "--file=latin.csv"), "iconv -f latin1 -t utf-8 latin.csv > utf8.csv"),
+        ("evaluate", ("hf_cl", "--data_file=mark.csv"), "but the labels are bad, fair, good; a model knows"),
+        ("infer", ("--checkpoint=haf", "a"), "there is no folder haf; did you mean half?"),
+        ("infer", ("--checkpoint=empty.csv", "a"), "empty.csv is a file, and a checkpoint a folder"),
+        ("infer", ("--checkpoint=half", "a"), "half/schema.json lacks 'text_fields'"),
+    ):
+        code, text, errors = run(program, *arguments)
+        assert (code, text) == (2, "") and message in errors and "Traceback" not in errors, errors
+
+
 def test_what_cannot_be_used_is_refused_with_what_works(run: Run, trials: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("review,stars\nx,1\n")
     missing = run("evaluate", "--run_id=hf_cl", "--data_file=bad.csv")

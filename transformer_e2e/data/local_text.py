@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from pathlib import Path
 
@@ -45,12 +46,15 @@ def read_split(path: Path, validation_fraction: float) -> tuple[tuple[str, ...],
 
 def read_text(path: Path) -> str:
     """The file's UTF-8 text, its line ends as they are. Raises DataError for another encoding."""
+    content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(
+            f"{path} is UTF-16 text; convert it: iconv -f utf-16 -t utf-8 {path.name} > utf8{path.suffix}"
+        )
     try:
-        return path.read_bytes().decode(
-            "utf-8-sig"
-        )  # bytes: no newline translation; -sig: no byte order mark
+        return content.decode("utf-8-sig")  # bytes: no newline translation; -sig: no byte order mark
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path} is not UTF-8 text (byte {error.start}: {error.object[error.start]:#04x}); "
-            f"if it is Latin-1 text, convert it: iconv -f latin1 -t utf-8 {path.name} > utf8.txt"
+            f"if it is Latin-1 text, convert it: iconv -f latin1 -t utf-8 {path.name} > utf8{path.suffix}"
         ) from error

@@ -43,5 +43,7 @@ class Schema:
             return cls(
                 **{**found, "text_fields": tuple(found["text_fields"]), "labels": tuple(found["labels"])}
             )
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except KeyError as error:
+            raise CheckpointError(f"{path} lacks {error}: it is not what train_hf writes") from error
+        except (OSError, ValueError, TypeError) as error:
             raise CheckpointError(f"{path} cannot be read: {error}") from error

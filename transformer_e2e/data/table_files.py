@@ -44,6 +44,8 @@ def read_table(path: Path) -> Dataset:
         text = read_text(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
+    if not text.strip():
+        raise DataError(f"{path} is empty")
     kind = path.suffix.lower()
     if kind == ".txt":
         columns: dict[str, list[Any]] = {"text": list(io.StringIO(text, newline="\n"))}
@@ -99,8 +101,25 @@ def _cells(path: Path, text: str, separator: str) -> dict[str, list[Any]]:
         raise DataError(
             f"{path}: its rows hold more cells than its header, which is {', '.join(map(str, frame.columns))}"
         )
+    if other := _other_separator(frame):
+        raise DataError(
+            f"{path} separates its cells by {other}, which makes one column of them, {frame.columns[0]!r}; "
+            f"those of a {path.suffix} file must be separated by {'commas' if separator == ',' else 'tabs'}"
+        )
     columns = {str(name): frame[name].astype(object) for name in frame.columns}
     return {name: [None if pandas.isna(cell) else cell for cell in cells] for name, cells in columns.items()}
+
+
+def _other_separator(frame: pandas.DataFrame) -> str | None:
+    """What else stands between the cells, in words, if that is as often in every row as in the header."""
+    if len(frame.columns) != 1:
+        return None
+    (name,) = frame.columns
+    for mark, words in ((";", "semicolons"), ("\t", "tabs"), (",", "commas"), ("|", "bars")):
+        count = str(name).count(mark)
+        if count and all(isinstance(cell, str) and cell.count(mark) == count for cell in frame[name]):
+            return words
+    return None
 
 
 def _frame(text: str, separator: str) -> pandas.DataFrame:

@@ -46,7 +46,10 @@ class Labels:
         unknown = sorted({str(value) for value, number in zip(values, found, strict=True) if number is None})
         if unknown:
             hint = nearest(unknown[0], self.names)
-            raise DataError(f"{given} holds {shown(unknown)}, but the labels are {shown(self.names)}{hint}")
+            raise DataError(
+                f"{given} holds {shown(unknown)}, but the labels are {shown(self.names)}{hint}; "
+                "a model knows those of its training alone"
+            )
         return [number for number in found if number is not None]
 
     def _class_number(self, value: Any, numbers: dict[str, int]) -> int | None:
