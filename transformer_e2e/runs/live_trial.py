@@ -12,7 +12,8 @@ from transformer_e2e.runs.manifest import seal
 from transformer_e2e.runs.save_thread import SaveThread
 from transformer_e2e.runs.spec import TrialSpec
 from transformer_e2e.runs.stop import StopRequest
-from transformer_e2e.runs.tracker import X_AXIS, Session
+from transformer_e2e.runs.tracker import Session
+from transformer_e2e.runs.tracker_start import X_AXIS
 from transformer_e2e.runs.trial import Fill
 
 
@@ -36,6 +37,7 @@ class LiveTrial:
         self._session, self._stop, self._say = session, stop, say
         self._told_difference = self._told_skipped = False
         self._saving: SaveThread[tuple[int, str] | None] = SaveThread()
+        session.rows = journal.rows_from
         for number, metrics in journal.rows_from(session.rows_held):
             session.send(number, metrics)
         self.best = journal.best(spec.metric_name, minimize=spec.goal == "minimize")

@@ -25,8 +25,9 @@ from transformer_e2e.runs.outcome import ExitCode, Outcome
 from transformer_e2e.runs.spec import Result, TrialSpec
 from transformer_e2e.runs.stop import Reason, StopNow, StopRequest
 from transformer_e2e.runs.times import local_time
-from transformer_e2e.runs.tracker import Session, SessionRequest, connect, open_session
+from transformer_e2e.runs.tracker import Session, connect, open_session
 from transformer_e2e.runs.tracker_connection import is_online, is_switched_off
+from transformer_e2e.runs.tracker_start import SessionRequest
 from transformer_e2e.runs.trial import Trial
 
 

@@ -5,11 +5,9 @@ Only this module and its siblings `tracker_*` import wandb, and only inside func
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from transformer_e2e.errors import TrackerError
@@ -30,37 +28,36 @@ from transformer_e2e.runs.tracker_queries import (
     rows_held,
     stop_intent,
 )
+from transformer_e2e.runs.tracker_start import SessionRequest, let_go, start_again, start_run
 
 if TYPE_CHECKING:
     import wandb
 
-X_AXIS = "train/global_step"
 _INIT_SECONDS = 90.0  # W&B's own default for WANDB_INIT_TIMEOUT
-_FINISH_SECONDS = 60.0
 _RETRY_SECONDS = 1.0
-_LET_GO_SECONDS = 5.0
+_RESTARTS = 3  # of the client, in one attempt
 _NO_PART_OF_A_NAME = set("/\\#?%:")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SessionRequest:
-    """Which W&B run to open. `fresh`: whatever the run holds is dropped, rows begin at 0."""
-
-    wandb_id: str
-    run_id: str
-    project: str | None
-    entity: str | None
-    config: Mapping[str, Any]
-    fresh: bool
 
 
 class Session:
     """An open W&B run. What feeds it never raises: the first failure is said, later calls do nothing."""
 
-    def __init__(self, run: wandb.Run, connection: Connection | None, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        run: wandb.Run,
+        connection: Connection | None,
+        say: Callable[[str], None],
+        again: Callable[[], wandb.Run],
+    ) -> None:
+        """`again` continues the run with a new client."""
         self.run = run
         self.connection = connection  # None: offline
-        self._say = say
+        # Rows of the journal by number, from a number on; without it a client that dies is not replaced.
+        self.rows: Callable[[int], Iterable[tuple[int, Mapping[str, float]]]] | None = None
+        self._say, self._again = say, again
+        self._summary: dict[str, Any] = {}
+        self._restarts = 0
+        self._next = self.rows_held  # number of the next row to send
         self._broken = False
 
     @property
@@ -85,10 +82,10 @@ class Session:
 
     def send(self, row: int, metrics: Mapping[str, float]) -> None:
         """Row number `row` of the journal, if W&B does not have it yet."""
-        if row >= self.rows_held:
-            self._feed(lambda: self.run.log(dict(metrics), step=row, commit=True))
+        self._feed(lambda: self._log(row, metrics))
 
     def summarise(self, values: Mapping[str, Any]) -> None:
+        self._summary |= values
         self._feed(lambda: self.run.summary.update(dict(values)))
 
     def note_best(self, metric: str, value: float) -> None:
@@ -100,7 +97,7 @@ class Session:
 
     def mark_preempting(self) -> None:
         """If the process now ends with a failure, the sweep hands the trial to somebody else."""
-        self._feed(self.run.mark_preempting)
+        self._feed(lambda: self.run.mark_preempting())
 
     def stop_intent(self) -> Intent:
         """Whether W&B asked this run to stop; UNKNOWN offline or without an answer. Takes 10 s at most."""
@@ -122,7 +119,7 @@ class Session:
         except Exception as error:
             self._complain(error)
         if self._broken:
-            _let_go()
+            let_go()
         return not self._broken
 
     def holds(self, rows: int) -> bool:
@@ -140,7 +137,33 @@ class Session:
         try:
             call()
         except Exception as error:
-            self._complain(error)
+            if not self._restarted(error):
+                self._complain(error)
+            else:
+                self._feed(call)
+
+    def _log(self, row: int, metrics: Mapping[str, float]) -> None:
+        if row >= self._next:
+            self.run.log(dict(metrics), step=row, commit=True)
+            self._next = row + 1
+
+    def _restarted(self, error: Exception) -> bool:
+        """Whether a new client has taken over, with all that W&B lacks: its helper process may be killed."""
+        if self.rows is None or not self.online or self._restarts == _RESTARTS:
+            return False
+        self._restarts += 1
+        try:
+            self.run = self._again()
+            self._next = self.rows_held
+            for number, metrics in self.rows(self.rows_held):
+                self._log(number, metrics)
+            self.run.summary.update(self._summary)
+        except Exception:
+            return False
+        self._say(
+            f"warning: W&B's client failed ({type(error).__name__}: {error}); a new one goes on with the run"
+        )
+        return True
 
     def _complain(self, error: Exception) -> None:
         """Once: a broken client fails at every row."""
@@ -169,49 +192,9 @@ def open_session(
     say: Callable[[str], None],
     on_stop: Callable[[], None],
 ) -> Session:
-    """Open, or continue, the W&B run of a trial.
-
-    `on_stop` is called from another thread when somebody presses stop on W&B's page. Raises TrackerError if
-    W&B refuses the run, or its client fails; W&B may have made the run then.
-    """
-    import wandb
-
-    if wandb.run is not None:
-        raise RuntimeError("a W&B run is open already; one process works on one trial")
-    try:
-        run = wandb.init(
-            id=request.wandb_id,
-            resume=None if request.fresh else "allow",
-            name=request.run_id,
-            project=request.project,
-            entity=request.entity,
-            config={**request.config, "run_id": request.run_id},
-            settings=wandb.Settings(
-                x_file_stream_transmit_interval=1,  # a sweep can only stop a bad trial that it hears of
-                finish_timeout=_FINISH_SECONDS,
-                finish_timeout_raises=True,
-                stop_fn=on_stop,  # W&B's default is a SIGINT, which would look like Ctrl-C
-            ),
-        )
-        run.define_metric(X_AXIS)
-        run.define_metric("*", step_metric=X_AXIS)
-    except (wandb.errors.Error, ValueError, TimeoutError) as error:
-        raise TrackerError(f"W&B refused to start the run {request.wandb_id}: {error}") from None
-    except Exception as error:
-        _let_go()
-        raise TrackerError(
-            f"W&B's client failed at the start of the run {request.wandb_id} ({type(error).__name__}: "
-            f"{error}); give the same command again"
-        ) from None
-    return Session(run, connection, say)
-
-
-def _let_go() -> None:
-    """End a client whose helper process has died; else it fails once more, aloud, when the process ends."""
-    import wandb
-
-    with contextlib.suppress(Exception):
-        in_background(wandb.teardown, seconds=_LET_GO_SECONDS)
+    """Open, or continue, the W&B run of a trial. See `start_run`."""
+    run = start_run(request, on_stop)
+    return Session(run, connection, say, lambda: start_again(request, on_stop))
 
 
 def _check_place(**names: str | None) -> None:

@@ -9,8 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from transformer_e2e.errors import TrackerError
-from transformer_e2e.runs.tracker import X_AXIS
 from transformer_e2e.runs.tracker_connection import Connection
+from transformer_e2e.runs.tracker_start import X_AXIS
 
 Curve = list[tuple[float, float]]  # (optimizer step, value)
 _AT_ONCE = 8  # requests under way; a server with one processor gains nothing from more
