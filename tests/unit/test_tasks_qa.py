@@ -125,7 +125,7 @@ def test_scores_of_training_and_of_a_model_in_use_agree(tmp_path: Path) -> None:
     )
     found = module.score(made, questions, batch_size=3, say=print)
     assert made.metrics is not None
-    assert found == {"loss": pytest.approx(float(span_loss(output, inputs)), rel=1e-5), **made.metrics(said)}
+    assert found == {"loss": pytest.approx(span_loss(output, inputs).item(), rel=1e-5), **made.metrics(said)}
     answers = module.predict(made, questions, batch_size=3)
     for row, answer in zip(questions, answers, strict=True):
         assert answer["answer"] == row["context"][answer["start"] : answer["end"]]
