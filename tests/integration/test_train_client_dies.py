@@ -28,6 +28,7 @@ def test_training_goes_on_and_wandb_has_every_row_at_its_end(
     assert helpers
     for pid in helpers:
         os.kill(pid, signal.SIGKILL)
+    place.let_go("dies")
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0 and "Traceback" not in output, output
     assert "a new one goes on with the run" in output, output

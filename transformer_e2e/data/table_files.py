@@ -45,7 +45,7 @@ def read_table(path: Path) -> Dataset:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if not text.strip():
-        raise DataError(f"{path} is empty")
+        raise DataError(f"{path} is empty: it has neither rows nor a header")
     kind = path.suffix.lower()
     if kind == ".txt":
         columns: dict[str, list[Any]] = {"text": list(io.StringIO(text, newline="\n"))}
