@@ -14,7 +14,7 @@ from transformer_e2e.config.hf_settings import DataArguments, ModelArguments, Ru
 from transformer_e2e.errors import ConfigError, UserError
 from transformer_e2e.hf.arguments import Arguments
 from transformer_e2e.hf.identity import counted
-from transformer_e2e.hf.models import KIND_OF_TASK, model_problems
+from transformer_e2e.hf.models import model_problems
 from transformer_e2e.hf.parser import Given
 from transformer_e2e.tasks.registry import task
 
@@ -56,7 +56,7 @@ def _look_at_examples_and_model(given: Given) -> None:
     if arguments.data.train_file or arguments.data.dataset_name:
         task(arguments.task).open_task(arguments, lambda _: None)
     else:
-        ConfigError.raise_if(model_problems(arguments, KIND_OF_TASK[arguments.task]))
+        ConfigError.raise_if(model_problems(arguments))
 
 
 def _problems_of(error: UserError) -> tuple[str, ...]:
