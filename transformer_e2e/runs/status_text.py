@@ -58,7 +58,9 @@ def _wandb_run(status: TrialStatus) -> str:
     url = status.record.url if status.record else None
     if url and url.startswith(_EMBEDDED):
         return f"{path}, on the embedded server (to ask it: python -m transformer_e2e.server)"
-    return url or path or "none yet"
+    if url or status.record is None:
+        return url or path or "none yet"
+    return f"{path}, logged offline" if path else "none: it was trained with W&B switched off"
 
 
 def remote_lines(run: RunView, *, others: int, where: str, width: int) -> list[str]:
@@ -81,15 +83,6 @@ def remote_lines(run: RunView, *, others: int, where: str, width: int) -> list[s
         ("next start", ["would train from step 0 on this machine"]),
     ]
     return _laid_out(lines, width)
-
-
-def _wandb_run(status: TrialStatus) -> str:
-    path, record = (status.wandb_run or "").lstrip("/"), status.record
-    if record is None:
-        return path or "none yet"
-    if not path:
-        return "none: it was trained with W&B switched off"
-    return record.url or f"{path}, logged offline"
 
 
 def _model(schema: Mapping[str, Any], width: int) -> list[str]:
