@@ -22,6 +22,7 @@ from transformer_e2e.compute.place import place
 from transformer_e2e.hf.loop_arguments import loop_arguments
 from transformer_e2e.hf.prepared import Prepared
 from transformer_e2e.hf.trial_trainer import TrialTrainer
+from transformer_e2e.launch.ending import end_with
 
 COUNTS = (1, 9, 16, 19, 21)  # of examples; a batch of all processes together has 8
 SHAPE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
@@ -86,7 +87,7 @@ def evaluate(folder: Path, make: Any, count: int) -> dict[str, float]:
     return {name: value for name, value in scores.items() if "second" not in name and "time" not in name}
 
 
-if __name__ == "__main__":
+def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         found = {
             make.__name__: {count: evaluate(Path(folder), make, count) for count in COUNTS}
@@ -94,3 +95,8 @@ if __name__ == "__main__":
         }
     if place().is_main:
         print(json.dumps(found))
+    return 0
+
+
+if __name__ == "__main__":
+    end_with(main)

@@ -20,6 +20,7 @@ from transformer_e2e.compute.place import place
 from transformer_e2e.hf import deepspeed
 from transformer_e2e.hf.training import train
 from transformer_e2e.hf.trial_trainer import TrialTrainer
+from transformer_e2e.launch.ending import end_with
 from transformer_e2e.trainer.follower import Follower
 
 GLOBAL_BATCH = 8
@@ -40,7 +41,7 @@ class SeenTrainer:
 
 def main(
     folder: str, *, stop_at: float = float("inf"), dropout: float = 0.0, count: int = 48, **training: Any
-) -> None:
+) -> int:
     here = place()
     TrialTrainer.work = SeenTrainer.work  # type: ignore[method-assign]
     if "deepspeed" in training:
@@ -60,9 +61,10 @@ def main(
     if isinstance(trial, DirectoryTrial):
         facts = {"outcome": result.outcome, "steps": result.steps, "rows": trial.rows, "engine": engines[0]}
         print(json.dumps(facts | {"said": said}))
+    return 0
 
 
 if __name__ == "__main__":
     # A collective that not all take part in; DeepSpeed's first use compiles for minutes.
     faulthandler.dump_traceback_later(1000, exit=True)
-    main(**json.loads(sys.argv[1]))
+    end_with(lambda: main(**json.loads(sys.argv[1])))

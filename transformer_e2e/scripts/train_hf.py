@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING
 from transformer_e2e.compute.place import Place, place
 from transformer_e2e.errors import ConfigError, DataError, exit_code_of
 from transformer_e2e.launch.console import open_console, reader_may_leave
+from transformer_e2e.launch.ending import end_with
 from transformer_e2e.launch.environment import DEFAULT_PROJECT, load_dotenv
 from transformer_e2e.launch.ranks import Stage, await_own_signal, command_of, follow, lead, told_once
 from transformer_e2e.runs.outcome import ExitCode, Outcome
@@ -250,4 +251,4 @@ def print_settings(given: Given) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)
