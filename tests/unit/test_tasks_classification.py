@@ -47,12 +47,14 @@ ROWS = [
 ]
 
 
-def prepared(tmp_path: Path, rows: Sequence[dict[str, Any]] = ROWS, **changes: Any) -> Prepared:
+def prepared(
+    tmp_path: Path, rows: Sequence[dict[str, Any]] = ROWS, *, say: Any = quiet, **changes: Any
+) -> Prepared:
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     places = {"train_file": str(path), "cache_dir": str(tmp_path / "cache")}
     torch.manual_seed(0)
-    return open_task(arguments(**{**SETTINGS, **places, **changes}), quiet)()
+    return open_task(arguments(**{**SETTINGS, **places, **changes}), say)()
 
 
 def trained(tmp_path: Path, **changes: Any) -> Prepared:
@@ -147,6 +149,18 @@ class TestClasses:
         with pytest.raises(DataError, match="none of the 3 examples has a label in column label"):
             measure(colours, [row] * 3)
 
+    def test_what_is_read_in_part_is_marked_and_counted(self, colours):
+        said: list[str] = []
+        room = colours.schema.max_length - 2  # [CLS] and [SEP]
+        rows = [{"text": "sky " * words, "label": "blue"} for words in (room, room + 1, 1, 3 * room)]
+        whole, long, *_ = ask(colours, rows)
+        assert [row.get("cut") for row in ask(colours, rows)] == [None, True, None, True]
+        assert long == {**whole, "cut": True}  # the same words are read
+        measure(colours, rows, said.append)
+        assert said == [
+            "note: 2 of 4 examples do not fit into the model's 16 tokens: only their start is read"
+        ]
+
     def test_an_unknown_label_is_named(self, colours):
         with pytest.raises(
             DataError, match="holds bleu, but the labels are blue, green, red; did you mean blue"
@@ -174,7 +188,13 @@ def test_numbers_are_learnt_predicted_and_measured(tmp_path):
 
 def test_a_pair_is_one_input_with_two_segments_cut_to_length(tmp_path):
     rows = [{"premise": "sky " * (30 + seed), "hypothesis": "rose", "label": seed % 2} for seed in range(20)]
-    made = prepared(tmp_path, rows)
+    said: list[str] = []
+    made = prepared(tmp_path, rows, say=said.append)
+    assert [line for line in said if "fit" in line] == [
+        f"note: {count} of {count} {part} examples do not fit into --max_seq_length=16 tokens: only their "
+        "start is read"
+        for count, part in ((16, "training"), (4, "held-out"))
+    ]
     example = made.train[0]
     assert set(example) == {"input_ids", "token_type_ids", "attention_mask", "labels"}
     assert len(example["input_ids"]) == 16 and set(example["token_type_ids"]) == {0, 1}

@@ -134,7 +134,7 @@ def test_scores_of_training_and_of_a_model_in_use_agree(tmp_path: Path) -> None:
 
 
 def test_written_answers_are_judged_in_training_and_in_use_alike(tmp_path: Path) -> None:
-    made = prepared("generative_qa", tmp_path / "data")
+    made = prepared("generative_qa", tmp_path / "data", max_seq_length=512)
     module, questions = task("generative_qa"), rows(7)
     assert made.more_metrics is not None
     judged = made.more_metrics(made, 1.0)
@@ -142,6 +142,23 @@ def test_written_answers_are_judged_in_training_and_in_use_alike(tmp_path: Path)
     assert {name: found[name] for name in ("exact_match", "f1")} == judged
     answers = module.predict(made, questions, batch_size=4)
     assert [set(answer) for answer in answers] == [{"question", "answer", "score"}] * 7
+
+
+def test_contexts_without_their_end_are_marked_and_counted(tmp_path: Path) -> None:
+    given, said = opened("generative_qa", tmp_path / "data", max_seq_length=80)
+    made = task("generative_qa").open_task(given, said.append)()
+    assert [line for line in said if "fit" in line] == [
+        f"note: {count} of {count} {part} contexts do not fit into --max_seq_length=80 tokens: only their "
+        "start is read"
+        for count, part in ((20, "training"), (7, "held-out"))
+    ]
+    long, *_ = rows(1)
+    asked = [long, {**long, "context": "alpha0 beta1"}]
+    answers = task("generative_qa").predict(made, asked, batch_size=2)
+    assert [answer.get("cut") for answer in answers] == [True, None]
+    noted: list[str] = []
+    task("generative_qa").score(made, [long], batch_size=2, say=noted.append)
+    assert noted == ["note: 1 of 1 contexts do not fit into the model's 80 tokens: only their start is read"]
 
 
 def test_the_loss_counts_answers_alone(tmp_path: Path) -> None:

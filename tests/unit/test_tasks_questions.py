@@ -21,7 +21,7 @@ from transformer_e2e.hf.pipeline import Pipeline
 from transformer_e2e.hf.tokenizers import build_tokenizer
 from transformer_e2e.tasks.continuation import continue_prompts
 from transformer_e2e.tasks.padding import pad
-from transformer_e2e.tasks.prompts import ASK, IGNORED, PromptShape, make_prompts, prompt_ids
+from transformer_e2e.tasks.prompts import ASK, IGNORED, PromptShape, make_prompts, write_prompt
 from transformer_e2e.tasks.spans import best_in_windows, best_spans
 from transformer_e2e.tasks.windows import Windows, make_windows, stride_problems
 
@@ -193,13 +193,14 @@ def test_only_the_answer_and_its_end_have_labels(writer: PreTrainedTokenizerBase
     assert prompt == f"Question: {question.question} Context: {question.context} Answer:"
     assert writer.decode(answer[:-1]) == f" {question.answers[0]}" and answer[-1] == writer.eos_token_id
     assert row["input_ids"][-len(answer) :] == answer
-    assert prompt_ids(question, writer, shape) == row["input_ids"][: -len(answer)]
+    assert write_prompt(question, writer, shape).ids == row["input_ids"][: -len(answer)]
 
 
 def test_a_long_context_is_cut_and_the_request_for_an_answer_kept(writer: PreTrainedTokenizerBase) -> None:
     shape = PromptShape(64, 10)
-    ids = prompt_ids(asked(5, words=300), writer, shape)
-    assert len(ids) == 64 - 11 and writer.decode(ids).endswith(ASK)
+    ids, cut = write_prompt(asked(5, words=300), writer, shape)
+    assert cut and len(ids) == 64 - 11 and writer.decode(ids).endswith(ASK)
+    assert not write_prompt(asked(5, words=8), writer, shape).cut
     (row,) = make_prompts([Question("q", context(6, 300), (context(7),))], writer, shape)
     assert len(row["input_ids"]) == 63  # a long answer is cut, and then has no end
     assert row["labels"][-1] != writer.eos_token_id
@@ -207,7 +208,7 @@ def test_a_long_context_is_cut_and_the_request_for_an_answer_kept(writer: PreTra
 
 
 def test_names_of_special_tokens_in_a_text_are_text(writer: PreTrainedTokenizerBase) -> None:
-    ids = prompt_ids(Question("<|endoftext|>?", "<|padding|>"), writer, PromptShape(200, 10))
+    ids = write_prompt(Question("<|endoftext|>?", "<|padding|>"), writer, PromptShape(200, 10)).ids
     assert not {writer.eos_token_id, writer.pad_token_id} & set(ids)
 
 
@@ -240,7 +241,9 @@ def small(kind: str, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
 def test_batches_write_what_each_prompt_alone_does(kind: str, writer: PreTrainedTokenizerBase) -> None:
     """Greedy, checked against a plain loop without padding, cache or batches; so is the probability."""
     model = small(kind, writer).train()
-    prompts = [prompt_ids(asked(seed, words=5 + 3 * seed), writer, PromptShape(120, 8)) for seed in range(5)]
+    prompts = [
+        write_prompt(asked(seed, words=5 + 3 * seed), writer, PromptShape(120, 8)).ids for seed in range(5)
+    ]
     schema = Schema(task="generative_qa", data_name="toy", max_length=120)
     pipeline = Pipeline(model=model, tokenizer=writer, schema=schema)
     found = continue_prompts(pipeline, prompts, longest=8, batch_size=2)

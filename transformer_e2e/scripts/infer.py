@@ -3,7 +3,8 @@
 The model is a run's (--run_id), a checkpoint's or an artifact's; without any, that of the newest run of
 train_hf that is done. A local checkpoint is used if there is one, else the artifact is fetched; which one is
 said on standard error. Predictions go to standard output, each batch when it is done, in the order of the
-inputs. A model of two texts (premise and hypothesis, question and context) takes them in turn.
+inputs. A model of two texts (premise and hypothesis, question and context) takes them in turn. Inputs of
+which it read only the start are counted at the end, and marked "cut" with --json.
 
 examples:
   python -m transformer_e2e.scripts.infer --run_id single_bs16 "Return the sorted list." "Open a socket."

@@ -25,6 +25,7 @@ from transformer_e2e.hf.pipeline import Pipeline
 from transformer_e2e.hf.prepared import Prepared
 from transformer_e2e.hf.tokenizers import build_tokenizer
 from transformer_e2e.metrics import classification as measures
+from transformer_e2e.tasks.cuts import CUT, cuts_of, models_limit, tell_cuts, without_cuts
 from transformer_e2e.tasks.labelled_texts import LabelledTexts, read_labelled_texts
 from transformer_e2e.tasks.padding import inputs_of
 from transformer_e2e.tasks.passes import batches, evaluating
@@ -32,7 +33,7 @@ from transformer_e2e.tasks.registry import Row, Say
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import EvalPrediction, PreTrainedTokenizerBase
+    from transformers import BatchEncoding, EvalPrediction, PreTrainedTokenizerBase
 
 METRIC = "eval/loss"  # what both kinds of labels have; --metric_for_best_model names another
 GOAL = "minimize"
@@ -59,19 +60,25 @@ def open_task(arguments: Arguments, say: Say) -> Callable[[], Prepared]:
 
 
 def predict(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int) -> list[dict[str, Any]]:
-    """{"label", "confidence", "confidences"} a row, in [0, 1] and by name; of a regression {"value"}."""
-    schema, logits = pipeline.schema, _logits(pipeline, rows, batch_size)
+    """{"label", "confidence", "confidences"} a row, in [0, 1] and by name; of a regression {"value"}.
+
+    A row of which only the beginning was read has "cut": true, too.
+    """
+    schema = pipeline.schema
+    logits, cuts = _logits(pipeline, rows, batch_size)
     if schema.problem == "regression":
-        return [{"value": float(value)} for value in logits[:, 0]]
-    likely = torch.from_numpy(logits).softmax(-1).numpy()
-    return [
-        {
-            "label": schema.labels[best],
-            "confidence": float(row[best]),
-            "confidences": dict(zip(schema.labels, row.tolist(), strict=True)),
-        }
-        for row, best in zip(likely, likely.argmax(-1), strict=True)
-    ]
+        found: list[dict[str, Any]] = [{"value": float(value)} for value in logits[:, 0]]
+    else:
+        likely = torch.from_numpy(logits).softmax(-1).numpy()
+        found = [
+            {
+                "label": schema.labels[best],
+                "confidence": float(row[best]),
+                "confidences": dict(zip(schema.labels, row.tolist(), strict=True)),
+            }
+            for row, best in zip(likely, likely.argmax(-1), strict=True)
+        ]
+    return [{**each, CUT: True} if cut else each for each, cut in zip(found, cuts, strict=True)]
 
 
 def score(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int, say: Say) -> dict[str, float]:
@@ -90,7 +97,8 @@ def score(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int, say: Say)
     if len(kept) < len(rows):
         say(f"{len(rows) - len(kept):,} of {len(rows):,} examples have no label; they are left out")
     targets = np.array(labels.targets([row[column] for row in kept], f"column {column}"))
-    logits = _logits(pipeline, kept, batch_size)
+    logits, cuts = _logits(pipeline, kept, batch_size)
+    tell_cuts(sum(cuts), len(cuts), "examples", models_limit(pipeline.schema), say)
     if labels.problem == "regression":
         found = measures.regression(logits[:, 0], targets)
         return {"loss": found["mse"], **found}
@@ -114,6 +122,7 @@ def _prepare(arguments: Arguments, examples: LabelledTexts, say: Say) -> Prepare
     schema = examples.schema
     tokenizer = build_tokenizer(arguments, partial(_texts, examples.train, schema.text_fields), say)
     tokenised = partial(_tokenised, examples, tokenizer, arguments.data.preprocessing_num_workers)
+    limit = f"--max_seq_length={schema.max_length}"
     regression = schema.problem == "regression"
     changes: dict[str, Any] = {
         "num_labels": 1 if regression else len(schema.labels),
@@ -125,8 +134,8 @@ def _prepare(arguments: Arguments, examples: LabelledTexts, say: Say) -> Prepare
     return Prepared(
         model=build_model(arguments, tokenizer, **changes),
         tokenizer=tokenizer,
-        train=tokenised(examples.train),
-        evaluation=tokenised(examples.validation),
+        train=without_cuts(tokenised(examples.train), "training examples", limit, say),
+        evaluation=without_cuts(tokenised(examples.validation), "held-out examples", limit, say),
         collate=_collate(tokenizer),
         schema=schema,
         metrics=partial(_metrics, schema),
@@ -161,17 +170,19 @@ def _inputs(
     labels: Labels,
 ) -> Mapping[str, Any]:
     label = str(schema.label_field)
+    encoded = _encoded(columns, tokenizer=tokenizer, schema=schema)
     return {
-        **_encoded(columns, tokenizer=tokenizer, schema=schema),
+        **encoded.data,
         "labels": labels.targets(columns[label], label),
+        CUT: cuts_of(encoded, schema.max_length),
     }
 
 
 def _encoded(
     columns: Mapping[str, Sequence[Any]], *, tokenizer: PreTrainedTokenizerBase, schema: Schema
-) -> Mapping[str, Any]:
+) -> BatchEncoding:
     texts = ([text or "" for text in columns[field]] for field in schema.text_fields)
-    return tokenizer(*texts, truncation=True, max_length=schema.max_length).data
+    return tokenizer(*texts, truncation=True, max_length=schema.max_length)
 
 
 def _collate(tokenizer: PreTrainedTokenizerBase) -> Callable[[Any], Mapping[str, Any]]:
@@ -202,10 +213,14 @@ def _labels_of(schema: Schema) -> Labels:
     return Labels(str(schema.problem), schema.labels, numbered=bool(schema.extra.get("numbered")))
 
 
-def _logits(pipeline: Pipeline, rows: Sequence[Row], batch_size: int) -> NDArray[np.float32]:
-    """(rows, classes), or (rows, 1) of a regression. Raises DataError for rows without the schema's texts."""
+def _logits(
+    pipeline: Pipeline, rows: Sequence[Row], batch_size: int
+) -> tuple[NDArray[np.float32], list[bool]]:
+    """(rows, classes), or (rows, 1) of a regression; and whether each row was cut. Raises DataError for rows
+    without the schema's texts."""
     model, schema, collate = pipeline.model, pipeline.schema, _collate(pipeline.tokenizer)
     found = [np.zeros((0, max(1, len(schema.labels))), dtype=np.float32)]
+    cuts: list[bool] = []
     with evaluating(model):
         for chosen in batches(len(rows), batch_size):
             part = [rows[index] for index in chosen]
@@ -213,7 +228,8 @@ def _logits(pipeline: Pipeline, rows: Sequence[Row], batch_size: int) -> NDArray
             encoded = _encoded(columns, tokenizer=pipeline.tokenizer, schema=schema)
             batch = collate([{name: encoded[name][place] for name in encoded} for place in range(len(part))])
             found.append(model(**inputs_of(batch, model.device)).logits.float().cpu().numpy())
-    return np.concatenate(found)
+            cuts += cuts_of(encoded, schema.max_length)
+    return np.concatenate(found), cuts
 
 
 def _text(row: Row, field: str, schema: Schema) -> str:

@@ -16,9 +16,17 @@ from transformer_e2e.hf.tokenizers import build_tokenizer
 from transformer_e2e.metrics import squad
 from transformer_e2e.tasks.asked import Asked, open_questions, questions_of_rows, texts_of
 from transformer_e2e.tasks.continuation import continue_prompts
+from transformer_e2e.tasks.cuts import CUT, models_limit, without_cuts
 from transformer_e2e.tasks.padding import pad
 from transformer_e2e.tasks.passes import mean_loss
-from transformer_e2e.tasks.prompts import IGNORED, PromptShape, end_of_text, make_prompts, prompt_ids
+from transformer_e2e.tasks.prompts import (
+    IGNORED,
+    Prompt,
+    PromptShape,
+    end_of_text,
+    make_prompts,
+    write_prompt,
+)
 from transformer_e2e.tasks.registry import Row, Say
 
 if TYPE_CHECKING:
@@ -43,11 +51,12 @@ def _prepare(arguments: Arguments, asked: Asked, schema: Schema, say: Say) -> Pr
     workers = arguments.data.preprocessing_num_workers
     encode = partial(make_prompts, tokenizer=tokenizer, shape=_shape(schema), workers=workers)
     batch_size = int(arguments.training.per_device_eval_batch_size)
+    limit = f"--max_seq_length={schema.max_length}"
     return Prepared(
         model=build_model(arguments, tokenizer),
         tokenizer=tokenizer,
-        train=encode(asked.train),
-        evaluation=encode(asked.held_out),
+        train=without_cuts(encode(asked.train), "training contexts", limit, say),
+        evaluation=without_cuts(encode(asked.held_out), "held-out contexts", limit, say),
         collate=_collate(tokenizer, schema.max_length if arguments.data.pad_to_max_length else None),
         schema=schema,
         more_metrics=lambda pipeline, _: _judged(pipeline, asked.held_out, batch_size),
@@ -56,19 +65,30 @@ def _prepare(arguments: Arguments, asked: Asked, schema: Schema, say: Say) -> Pr
 
 
 def predict(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int) -> list[dict[str, Any]]:
-    """{"question", "answer", "score"} a row; `score` is the probability of the answer and its end."""
+    """{"question", "answer", "score"} a row; `score` is the probability of the answer and its end.
+
+    A row whose context lost its end has "cut": true, too.
+    """
     questions = questions_of_rows(pipeline.schema, rows, answered=False)
-    answers = _answers(pipeline, questions, batch_size)
+    prompts = _prompts(pipeline, questions)
+    found = []
+    for prompt, (text, chance) in zip(prompts, _answers(pipeline, prompts, batch_size), strict=True):
+        cut = {CUT: True} if prompt.cut else {}
+        found.append({"answer": text, "score": round(chance, 4), **cut})
     return [
-        {"question": question.question, "answer": text, "score": round(chance, 4)}
-        for question, (text, chance) in zip(questions, answers, strict=True)
+        {"question": question.question, **answer} for question, answer in zip(questions, found, strict=True)
     ]
 
 
 def score(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int, say: Say) -> dict[str, float]:
     """{"loss", "exact_match", "f1"}: the mean loss of the answers' tokens, and percent."""
     questions = questions_of_rows(pipeline.schema, rows, answered=True)
-    examples = make_prompts(questions, pipeline.tokenizer, _shape(pipeline.schema))
+    examples = without_cuts(
+        make_prompts(questions, pipeline.tokenizer, _shape(pipeline.schema)),
+        "contexts",
+        models_limit(pipeline.schema),
+        say,
+    )
     loss = mean_loss(pipeline.model, examples, _collate(pipeline.tokenizer, None), batch_size, shifted=True)
     return {"loss": loss, **_judged(pipeline, questions, batch_size)}
 
@@ -83,12 +103,16 @@ def _shape(schema: Schema) -> PromptShape:
 
 def _judged(pipeline: Pipeline, questions: Sequence[Question], batch_size: int) -> dict[str, float]:
     """{"exact_match", "f1"} of what the model writes."""
-    answers = _answers(pipeline, questions, batch_size)
+    answers = _answers(pipeline, _prompts(pipeline, questions), batch_size)
     return squad.score([text for text, _ in answers], [question.answers for question in questions])
 
 
-def _answers(pipeline: Pipeline, questions: Sequence[Question], batch_size: int) -> list[tuple[str, float]]:
-    """(answer, probability) of each question."""
-    shape = _shape(pipeline.schema)
-    prompts = [prompt_ids(question, pipeline.tokenizer, shape) for question in questions]
-    return continue_prompts(pipeline, prompts, longest=shape.max_answer + 1, batch_size=batch_size)
+def _prompts(pipeline: Pipeline, questions: Sequence[Question]) -> list[Prompt]:
+    return [write_prompt(question, pipeline.tokenizer, _shape(pipeline.schema)) for question in questions]
+
+
+def _answers(pipeline: Pipeline, prompts: Sequence[Prompt], batch_size: int) -> list[tuple[str, float]]:
+    """(answer, probability) of each."""
+    longest = _shape(pipeline.schema).max_answer + 1
+    ids = [prompt.ids for prompt in prompts]
+    return continue_prompts(pipeline, ids, longest=longest, batch_size=batch_size)

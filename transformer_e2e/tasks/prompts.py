@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transformer_e2e.data.questions import Question
 from transformer_e2e.errors import ConfigError
+from transformer_e2e.tasks.cuts import CUT
 from transformer_e2e.tasks.mapping import map_questions
 
 if TYPE_CHECKING:
@@ -38,12 +39,19 @@ class PromptShape:
         ]
 
 
-def prompt_ids(question: Question, tokenizer: PreTrainedTokenizerBase, shape: PromptShape) -> list[int]:
-    """The prompt up to and with `Answer:`. A long context loses its end, so that an answer fits behind."""
+class Prompt(NamedTuple):
+    """What the model goes on with, up to and with `Answer:`; whether the context lost its end."""
+
+    ids: list[int]
+    cut: bool
+
+
+def write_prompt(question: Question, tokenizer: PreTrainedTokenizerBase, shape: PromptShape) -> Prompt:
+    """A long context loses its end, so that an answer fits behind."""
     asking = _ids(tokenizer, ASK)
     room = shape.max_length - len(asking) - shape.max_answer - 1
     text = _ids(tokenizer, f"Question: {question.question} Context: {question.context}")
-    return [*text[:room], *asking]
+    return Prompt([*text[:room], *asking], cut=len(text) > room)
 
 
 def make_prompts(
@@ -53,7 +61,8 @@ def make_prompts(
     *,
     workers: int = 1,
 ) -> Dataset:
-    """input_ids and labels: the prompt, the first answer and an end of text; the prompt has no labels.
+    """input_ids and labels: the prompt, the first answer and an end of text; the prompt has no labels. And
+    `cut`: whether the context lost its end.
 
     An answer of more than `max_answer` tokens is cut there, and then has no end.
     """
@@ -74,11 +83,11 @@ def end_of_text(tokenizer: PreTrainedTokenizerBase) -> int:
 
 def _example(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase, shape: PromptShape) -> dict[str, Any]:
     question = Question(row["question"], row["context"])
-    prompt = prompt_ids(question, tokenizer, shape)
+    prompt, cut = write_prompt(question, tokenizer, shape)
     answer = _ids(tokenizer, f" {row['answers'][0].strip()}") if row["answers"] else []
     fits = len(answer) <= shape.max_answer
     answer = [*answer, end_of_text(tokenizer)] if fits else answer[: shape.max_answer]
-    return {"input_ids": [*prompt, *answer], "labels": [IGNORED] * len(prompt) + answer}
+    return {"input_ids": [*prompt, *answer], "labels": [IGNORED] * len(prompt) + answer, CUT: cut}
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
