@@ -1,8 +1,8 @@
 """What checkpoints cost a training: the same steps with and without them, in turn.
 
-The real loop, trial and checkpoint store, on this disk; no W&B. Random token ids stand for the text. The
-time with checkpoints ends when the last one is complete, the time without at the last step. Beside them:
-a save that training waits for.
+The real loop, trial and checkpoint store, on this disk; no W&B. Random token ids stand for the
+text. The time with checkpoints ends when the last one is complete, the time without at the last
+step. Beside them: a save that training waits for.
 
 Example: python -m benchmarks.checkpoint_cost --steps 200 --interval 20 --rounds 5
 """

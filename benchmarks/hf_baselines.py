@@ -1,8 +1,9 @@
 """What a model has to beat on the two data sets that are made of docstrings.
 
-python-docstrings: always the most frequent package, and logistic regression on TF-IDF, whose features and
-regularisation are chosen by accuracy on the validation split. python-docs-qa: always the docstring's first
-sentence. The most frequent package is that of the split itself, which is more than anybody can know.
+python-docstrings: always the most frequent package, and logistic regression on TF-IDF, whose
+features and regularisation are chosen by accuracy on the validation split. python-docs-qa: always
+the docstring's first sentence. The most frequent package is that of the split itself, which is
+more than anybody can know.
 """
 
 from __future__ import annotations

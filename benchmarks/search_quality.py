@@ -1,8 +1,9 @@
 """How good are the searches? Random against bayes on a bowl like a language model's settings.
 
-log learning rate x log weight decay x batch size, the best learning rate growing with the root of the batch
-size; each value is seen through noise of 0.03 and learning rates far above the best diverge. Printed: the
-true value at the best value seen (0.20 is the floor), median over seeds, after half and after all trials.
+log learning rate x log weight decay x batch size, the best learning rate growing with the root of
+the batch size; each value is seen through noise of 0.03 and learning rates far above the best
+diverge. Printed: the true value at the best value seen (0.20 is the floor), median over seeds,
+after half and after all trials.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""Seconds to the validation loss at which a plain GPT-2 with AdamW ends, on the interpreter's documentation.
+"""Seconds to the validation loss at which a plain GPT-2 with AdamW ends, on python-docs.
 
-The plain side is transformers' GPT2LMHeadModel in a plain loop (`plain_gpt2`); learning rate and schedule are
-those of a small grid with the lowest final loss. Ours is this repository's decoder and trainer. Both see the
-same batches in the same order, multiply in the same precision with the same threads, and are scored on the
-same validation windows; evaluation is in no time. Then each element of our recipe is taken away, and added
-alone: steps to the target, times milliseconds of a step measured in turn, because another process beside
-this one slows down whoever runs at that moment.
+The plain side is transformers' GPT2LMHeadModel in a plain loop (`plain_gpt2`); learning rate and
+schedule are those of a small grid with the lowest final loss. Ours is this repository's decoder
+and trainer. Both see the same batches in the same order, multiply in the same precision with the
+same threads, and are scored on the same validation windows; evaluation is in no time. Then each
+element of our recipe is taken away, and added alone: steps to the target, times milliseconds of a
+step measured in turn, because another process beside this one slows down whoever runs at that
+moment.
 
 Example: python -m benchmarks.target_loss --seeds 2
 """

@@ -1,8 +1,9 @@
-"""How quick training is here: this program's loop and the Hugging Face Trainer, in turn, on equal sizes.
+"""How quick training is here: our loop and the Hugging Face Trainer, in turn, on equal sizes.
 
-Each contender is a process of its own that trains through its real loop. They take turns, one at a time,
-for several rounds; what is compared are the medians, so that a change of the machine's speed meets all.
-The Hugging Face Trainer's best over precision, compilation and thread settings is what counts.
+Each contender is a process of its own that trains through its real loop. They take turns, one at
+a time, for several rounds; what is compared are the medians, so that a change of the machine's
+speed meets all. The Hugging Face Trainer's best over precision, compilation and thread settings
+is what counts.
 
 Examples:
   python -m benchmarks.train_speed

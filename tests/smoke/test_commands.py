@@ -44,9 +44,9 @@ def test_help_has_an_example(module: str) -> None:
     assert "example" in shown and f"python -m {module}" in shown
 
 
-@pytest.mark.parametrize("name", ["train", "generate", "plot", "sweep"])
-def test_help_fits_a_hundred_columns(name: str) -> None:
-    shown = run("-m", f"transformer_e2e.scripts.{name}", "--help").splitlines()
+@pytest.mark.parametrize("module", MODULES)
+def test_help_fits_a_hundred_columns(module: str) -> None:
+    shown = run("-m", module, "--help").splitlines()
     assert [line for line in shown if len(line) > 100] == []
 
 

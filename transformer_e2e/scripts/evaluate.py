@@ -1,13 +1,14 @@
 """Judge a trained Hugging Face model on any examples: the metrics of its task, as a table or as JSON.
 
-The model is a run's (RUN_ID), a checkpoint's or an artifact's; without any, that of the newest run of
-train_hf that is done. A local checkpoint is used if there is one, else the artifact is fetched; which one is
-said on standard error, the metrics go to standard output. Without --dataset_name and --data_file the examples
-are those that the training was judged on.
+The model is a run's (RUN_ID), a checkpoint's or an artifact's; without any, that of the newest
+run of train_hf that is done. A local checkpoint is used if there is one, else the artifact is
+fetched; which one is said on standard error, the metrics go to standard output. Without
+--dataset_name and --data_file the examples are those that the training was judged on.
 
 examples:
   python -m transformer_e2e.scripts.evaluate single_bs16 --split test
-  python -m transformer_e2e.scripts.evaluate single_bs16 --data_file my.csv --label_column_name stars
+  python -m transformer_e2e.scripts.evaluate single_bs16 --data_file my.csv \\
+      --label_column_name stars
   python -m transformer_e2e.scripts.evaluate --artifact model-<run_id>:best --dataset_name glue \\
       --dataset_config_name sst2 --json
 

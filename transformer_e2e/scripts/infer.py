@@ -1,15 +1,16 @@
-"""Apply a trained Hugging Face model to texts: labels with confidences, answers, filled masks, texts gone on.
+"""Apply a trained Hugging Face model to texts: labels with confidences, answers, filled masks, ...
 
-The model is a run's (--run_id), a checkpoint's or an artifact's; without any, that of the newest run of
-train_hf that is done. A local checkpoint is used if there is one, else the artifact is fetched; which one is
-said on standard error. Predictions go to standard output, each batch when it is done, in the order of the
-inputs. A model of two texts (premise and hypothesis, question and context) takes them in turn. Inputs of
-which it read only the start are counted at the end, and marked "cut" with --json.
+The model is a run's (--run_id), a checkpoint's or an artifact's; without any, that of the newest
+run of train_hf that is done. A local checkpoint is used if there is one, else the artifact is
+fetched; which one is said on standard error. Predictions go to standard output, each batch when
+it is done, in the order of the inputs. A model of two texts (premise and hypothesis, question and
+context) takes them in turn. Inputs of which it read only the start are counted at the end, and
+marked "cut" with --json.
 
 examples:
-  python -m transformer_e2e.scripts.infer --run_id single_bs16 "Return the sorted list." "Open a socket."
-  python -m transformer_e2e.scripts.infer --run_id tune_16 --file questions.csv --json > answers.jsonl
-  python -m transformer_e2e.scripts.infer --run_id tune_16 --context "$(cat page.txt)" "What is returned?"
+  python -m transformer_e2e.scripts.infer --run_id single_bs16 "Return the list." "Open a socket."
+  python -m transformer_e2e.scripts.infer --run_id tune_16 --file asked.csv --json > answers.jsonl
+  python -m transformer_e2e.scripts.infer --run_id tune_16 --context "$(cat page.txt)" "What is it?"
 
 exit codes: 0 done, 2 wrong input or no such model, 130 Ctrl-C
 """

@@ -1,23 +1,26 @@
 """Train a Hugging Face model: masked or causal LM, classification, or question answering. One trial.
 
-The same command resumes a trial that was killed, and skips one that is done. Names are those of Hugging
-Face's examples; a YAML or JSON file of them works too. With no W&B configured, the embedded server is used
-for as long as the command lasts. With no data set named, it is made from this interpreter's documentation.
+The same command resumes a trial that was killed, and skips one that is done. Names are those of
+Hugging Face's examples; a YAML or JSON file of them works too. With no W&B configured, the
+embedded server is used for as long as the command lasts. With no data set named, it is made from
+this interpreter's documentation.
 
-example:
+examples:
   python -m transformer_e2e.scripts.train_hf --task classification --num_train_epochs 5
-  python -m transformer_e2e.scripts.train_hf transformer_e2e/configs/hf/mlm_wikitext.yaml --learning_rate 3e-5
+  python -m transformer_e2e.scripts.train_hf transformer_e2e/configs/hf/mlm_wikitext.yaml \\
+      --learning_rate 3e-5
 
 on several processes (one GPU each, or the CPU; the batch size is one process's), with DeepSpeed:
   torchrun --standalone --nproc_per_node=2 -m transformer_e2e.scripts.train_hf --task mlm \\
       --deepspeed transformer_e2e/configs/deepspeed/zero2.json
 
-short names: --lr --bs --wd --epochs; older spellings such as --evaluation_strategy are understood. Ready-made
-files for BERT, GPT-2, SciBERT and BLOOM: transformer_e2e/configs/hf. --report_to none logs nothing to W&B;
-WANDB_LOG_MODEL=false uploads no model, and so deletes none here.
+short names: --lr --bs --wd --epochs; older spellings such as --evaluation_strategy are
+understood. Ready-made files for BERT, GPT-2, SciBERT and BLOOM: transformer_e2e/configs/hf.
+--report_to none logs nothing to W&B; WANDB_LOG_MODEL=false uploads no model, and so deletes none
+here.
 
-exit codes: 0 done (finished, early-stopped, pruned, diverged, or done before), 1 a bug, 2 wrong input,
-75 another attempt holds the trial (--no_wait), 130 Ctrl-C, 140 preempted, 143 terminated;
+exit codes: 0 done (finished, early-stopped, pruned, diverged, or done before), 1 a bug, 2 wrong
+input, 75 another attempt holds the trial (--no_wait), 130 Ctrl-C, 140 preempted, 143 terminated;
 torchrun itself ends with 0 or 1 and prints the code of the process that failed
 """
 
