@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.trial_driver import Trials, wait_until
 from tests.serving import REPOSITORY, ServerProcess, run_client
-from tests.toy_trial import loss_at
+from tests.toy_trial import sum_after
 from transformer_e2e.runs.overview import status
 from transformer_e2e.runs.status_text import status_lines
 
@@ -33,7 +33,7 @@ def test_a_finished_trial_leaves_its_rows_a_proven_artifact_a_record_and_no_weig
     record, run = trials.record(toy), trials.wandb_run(toy)
     assert record is not None
     assert (record.status, record.outcome, record.steps) == ("cleaned", "finished", 8)
-    assert record.metrics["sum"] == sum(loss_at(11, step) for step in range(1, 9))
+    assert record.metrics["sum"] == sum_after(11, 8)
     assert record.best_metric == record.metrics["eval/loss"] == run.summary["best/eval/loss"]
     assert record.wandb_run == f"local/toys/{run.name}"
     assert record.schema == {"task": "sum", "labels": ["even", "odd"]}
@@ -100,7 +100,7 @@ def test_a_killed_trial_continues_to_the_same_numbers_with_each_row_once(trials:
     trials.run(toy, code=0)
     record = trials.record(toy)
     assert record is not None
-    assert record.metrics["sum"] == sum(loss_at(toy.seed, number) for number in range(1, 9))
+    assert record.metrics["sum"] == sum_after(toy.seed, 8)
     assert [row["train/global_step"] for row in trials.journal(toy)] == list(range(1, 9))
     trials.assert_each_row_once(toy)
     (end,) = trials.ends(toy)
