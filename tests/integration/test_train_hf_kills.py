@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +26,38 @@ def seeds() -> list[int]:
     return [int(text) for text in os.environ.get("KILL_SEEDS", "1").split(",")]
 
 
+BOTH = pytest.mark.parametrize("task", ["mlm", "classification"])
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", seeds())
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("task", ["mlm", "classification"])
+@BOTH
 def test_thirteen_signals_leave_no_trace(tmp_path: Path, task: str, precision: str, seed: int) -> None:
-    workplace, env = HfWorkplace(tmp_path).prepare(), offline(tmp_path) | {"OMP_NUM_THREADS": "1"}
-    settings: dict[str, Any] = {"task": task, "bf16": precision == "bf16"}
+    draw = random.Random(f"{seed} {task} {precision}")
+    assert_no_trace(tmp_path, SIGNALS, draw, task=task, bf16=precision == "bf16")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", seeds())
+@BOTH
+def test_two_kills_of_a_compiled_model_leave_no_trace(tmp_path: Path, task: str, seed: int) -> None:
+    """Each attempt compiles anew, for the shapes of the batches that it happens to meet first."""
+    assert_no_trace(tmp_path, SIGNALS[:2], random.Random(f"{seed} {task}"), task=task, torch_compile=True)
+
+
+def assert_no_trace(
+    folder: Path, signals: Sequence[signal.Signals], draw: random.Random, **settings: Any
+) -> None:
+    """Of `signals` to one attempt each, at moments that `draw` gives: the trial is that of one attempt."""
+    workplace, env = HfWorkplace(folder).prepare(), offline(folder) | {"OMP_NUM_THREADS": "1"}
     workplace.finish(env, "whole", **settings)
     rows = len(workplace.rows("whole"))
-    draw = random.Random(f"{seed} {task} {precision}")
-    moments = sorted((draw.randrange(rows), draw.uniform(0.0, 0.3)) for _ in SIGNALS)
-    print(f"seed {seed}")  # shown if the test fails, with what follows
-    for (row, delay), number in zip(moments, draw.sample(SIGNALS, len(SIGNALS)), strict=True):
+    moments = sorted((draw.randrange(rows), draw.uniform(0.0, 0.3)) for _ in signals)
+    print(f"settings {settings}")  # shown if the test fails, with what follows
+    for (row, delay), number in zip(moments, draw.sample(signals, len(signals)), strict=True):
         process = workplace.start(env, "killed", **settings)
         await_rows(workplace, process, max(row, len(workplace.rows("killed"))))
         time.sleep(delay)
