@@ -244,7 +244,7 @@ def test_each_task_predicts_what_it_is_for_and_is_scored(
     code, text, source = run("infer", f"--checkpoint={case}", "--json", "--batch_size=2", *texts)
     found = objects(text)
     assert code == 0 and "without a manifest" in source
-    assert len(found) == 6 / len(fields) and all(set(item) - {"cut"} == keys for item in found)
+    assert len(found) == 6 / len(fields) and all(set(item) - {"truncated"} == keys for item in found)
     assert [item[field] for item in found for field in fields] == texts
     code, text, _ = run("infer", f"--checkpoint={case}", "--batch_size=3", *texts)
     assert code == 0 and len(text.splitlines()) == len(found)
@@ -273,7 +273,7 @@ def test_infer_says_how_many_inputs_were_read_in_part(run: Run, tmp_path: Path) 
     code, text, errors = run(
         "infer", "--checkpoint=classes", "--json", "--batch_size=1", TEXT, TEXT * 9, TEXT
     )
-    assert code == 0 and [item.get("cut") for item in objects(text)] == [None, True, None]
+    assert code == 0 and [item.get("truncated") for item in objects(text)] == [None, True, None]
     assert "note: 1 of 3 inputs do not fit into the model's 48 tokens: only their start is read" in errors
 
 

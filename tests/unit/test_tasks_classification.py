@@ -154,8 +154,8 @@ class TestClasses:
         room = colours.schema.max_length - 2  # [CLS] and [SEP]
         rows = [{"text": "sky " * words, "label": "blue"} for words in (room, room + 1, 1, 3 * room)]
         whole, long, *_ = ask(colours, rows)
-        assert [row.get("cut") for row in ask(colours, rows)] == [None, True, None, True]
-        assert long == {**whole, "cut": True}  # the same words are read
+        assert [row.get("truncated") for row in ask(colours, rows)] == [None, True, None, True]
+        assert long == {**whole, "truncated": True}  # the same words are read
         measure(colours, rows, said.append)
         assert said == [
             "note: 2 of 4 examples do not fit into the model's 16 tokens: only their start is read"

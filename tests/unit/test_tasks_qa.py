@@ -155,7 +155,7 @@ def test_contexts_without_their_end_are_marked_and_counted(tmp_path: Path) -> No
     long, *_ = rows(1)
     asked = [long, {**long, "context": "alpha0 beta1"}]
     answers = task("generative_qa").predict(made, asked, batch_size=2)
-    assert [answer.get("cut") for answer in answers] == [True, None]
+    assert [answer.get("truncated") for answer in answers] == [True, None]
     noted: list[str] = []
     task("generative_qa").score(made, [long], batch_size=2, say=noted.append)
     assert noted == ["note: 1 of 1 contexts do not fit into the model's 80 tokens: only their start is read"]

@@ -198,9 +198,9 @@ def test_only_the_answer_and_its_end_have_labels(writer: PreTrainedTokenizerBase
 
 def test_a_long_context_is_cut_and_the_request_for_an_answer_kept(writer: PreTrainedTokenizerBase) -> None:
     shape = PromptShape(64, 10)
-    ids, cut = write_prompt(asked(5, words=300), writer, shape)
-    assert cut and len(ids) == 64 - 11 and writer.decode(ids).endswith(ASK)
-    assert not write_prompt(asked(5, words=8), writer, shape).cut
+    ids, truncated = write_prompt(asked(5, words=300), writer, shape)
+    assert truncated and len(ids) == 64 - 11 and writer.decode(ids).endswith(ASK)
+    assert not write_prompt(asked(5, words=8), writer, shape).truncated
     (row,) = make_prompts([Question("q", context(6, 300), (context(7),))], writer, shape)
     assert len(row["input_ids"]) == 63  # a long answer is cut, and then has no end
     assert row["labels"][-1] != writer.eos_token_id

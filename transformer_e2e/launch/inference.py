@@ -10,8 +10,8 @@ from typing import Any, TextIO
 from transformer_e2e.config.use import InferenceSettings
 from transformer_e2e.errors import DataError, UserError
 from transformer_e2e.launch.hf_model import HfModel
-from transformer_e2e.tasks.cuts import CUT, models_limit, tell_cuts
 from transformer_e2e.tasks.registry import task
+from transformer_e2e.tasks.truncation import TRUNCATED, models_limit, tell_truncated
 
 _WIDTH = 60  # characters of an input that are shown beside what was predicted for it
 
@@ -30,7 +30,7 @@ def write_predictions(
     """
     pipeline = opened.pipeline
     predict = task(pipeline.schema.task).predict
-    made, cut, began = 0, 0, time.perf_counter()
+    made, truncated, began = 0, 0, time.perf_counter()
     for rows in inputs:
         try:
             found = predict(pipeline, rows, batch_size=settings.batch_size)
@@ -45,9 +45,9 @@ def write_predictions(
             out.write(_object(given, prediction) if settings.json else _line(given, prediction))
         out.flush()
         made += len(rows)
-        cut += sum(CUT in prediction for prediction in found)
+        truncated += sum(TRUNCATED in prediction for prediction in found)
     seconds = time.perf_counter() - began
-    tell_cuts(cut, made, "inputs", models_limit(pipeline.schema), say)
+    tell_truncated(truncated, made, "inputs", models_limit(pipeline.schema), say)
     say(f"{made:,} inputs in {seconds:.1f} s: {made / seconds:,.1f} a second")
 
 

@@ -5,7 +5,7 @@ run of train_hf that is done. A local checkpoint is used if there is one, else t
 fetched; which one is said on standard error. Predictions go to standard output, each batch when
 it is done, in the order of the inputs. A model of two texts (premise and hypothesis, question and
 context) takes them in turn. Inputs of which it read only the start are counted at the end, and
-marked "cut" with --json.
+marked "truncated" with --json.
 
 examples:
   python -m transformer_e2e.scripts.infer --run_id single_bs16 "Return the list." "Open a socket."

@@ -25,11 +25,17 @@ from transformer_e2e.hf.pipeline import Pipeline
 from transformer_e2e.hf.prepared import Prepared
 from transformer_e2e.hf.tokenizers import build_tokenizer
 from transformer_e2e.metrics import classification as measures
-from transformer_e2e.tasks.cuts import CUT, cuts_of, models_limit, tell_cuts, without_cuts
 from transformer_e2e.tasks.labelled_texts import LabelledTexts, read_labelled_texts
 from transformer_e2e.tasks.padding import inputs_of
 from transformer_e2e.tasks.passes import batches, evaluating
 from transformer_e2e.tasks.registry import Row, Say
+from transformer_e2e.tasks.truncation import (
+    TRUNCATED,
+    models_limit,
+    tell_truncated,
+    truncated_rows,
+    with_truncated_told,
+)
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -62,10 +68,10 @@ def open_task(arguments: Arguments, say: Say) -> Callable[[], Prepared]:
 def predict(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int) -> list[dict[str, Any]]:
     """{"label", "confidence", "confidences"} a row, in [0, 1] and by name; of a regression {"value"}.
 
-    A row of which only the beginning was read has "cut": true, too.
+    A row of which only the beginning was read has "truncated": true, too.
     """
     schema = pipeline.schema
-    logits, cuts = _logits(pipeline, rows, batch_size)
+    logits, truncated = _logits(pipeline, rows, batch_size)
     if schema.problem == "regression":
         found: list[dict[str, Any]] = [{"value": float(value)} for value in logits[:, 0]]
     else:
@@ -78,7 +84,10 @@ def predict(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int) -> list
             }
             for row, best in zip(likely, likely.argmax(-1), strict=True)
         ]
-    return [{**each, CUT: True} if cut else each for each, cut in zip(found, cuts, strict=True)]
+    return [
+        {**each, TRUNCATED: True} if is_truncated else each
+        for each, is_truncated in zip(found, truncated, strict=True)
+    ]
 
 
 def score(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int, say: Say) -> dict[str, float]:
@@ -97,8 +106,8 @@ def score(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int, say: Say)
     if len(kept) < len(rows):
         say(f"{len(rows) - len(kept):,} of {len(rows):,} examples have no label; they are left out")
     targets = np.array(labels.targets([row[column] for row in kept], f"column {column}"))
-    logits, cuts = _logits(pipeline, kept, batch_size)
-    tell_cuts(sum(cuts), len(cuts), "examples", models_limit(pipeline.schema), say)
+    logits, truncated = _logits(pipeline, kept, batch_size)
+    tell_truncated(sum(truncated), len(truncated), "examples", models_limit(pipeline.schema), say)
     if labels.problem == "regression":
         found = measures.regression(logits[:, 0], targets)
         return {"loss": found["mse"], **found}
@@ -134,8 +143,8 @@ def _prepare(arguments: Arguments, examples: LabelledTexts, say: Say) -> Prepare
     return Prepared(
         model=build_model(arguments, tokenizer, **changes),
         tokenizer=tokenizer,
-        train=without_cuts(tokenised(examples.train), "training examples", limit, say),
-        evaluation=without_cuts(tokenised(examples.validation), "held-out examples", limit, say),
+        train=with_truncated_told(tokenised(examples.train), "training examples", limit, say),
+        evaluation=with_truncated_told(tokenised(examples.validation), "held-out examples", limit, say),
         collate=_collate(tokenizer),
         schema=schema,
         metrics=partial(_metrics, schema),
@@ -174,7 +183,7 @@ def _inputs(
     return {
         **encoded.data,
         "labels": labels.targets(columns[label], label),
-        CUT: cuts_of(encoded, schema.max_length),
+        TRUNCATED: truncated_rows(encoded, schema.max_length),
     }
 
 
@@ -216,11 +225,13 @@ def _labels_of(schema: Schema) -> Labels:
 def _logits(
     pipeline: Pipeline, rows: Sequence[Row], batch_size: int
 ) -> tuple[NDArray[np.float32], list[bool]]:
-    """(rows, classes), or (rows, 1) of a regression; and whether each row was cut. Raises DataError for rows
-    without the schema's texts."""
+    """(rows, classes), or (rows, 1) of a regression; and whether each row was truncated.
+
+    Raises DataError for rows without the schema's texts.
+    """
     model, schema, collate = pipeline.model, pipeline.schema, _collate(pipeline.tokenizer)
     found = [np.zeros((0, max(1, len(schema.labels))), dtype=np.float32)]
-    cuts: list[bool] = []
+    truncated: list[bool] = []
     with evaluating(model):
         for chosen in batches(len(rows), batch_size):
             part = [rows[index] for index in chosen]
@@ -228,8 +239,8 @@ def _logits(
             encoded = _encoded(columns, tokenizer=pipeline.tokenizer, schema=schema)
             batch = collate([{name: encoded[name][place] for name in encoded} for place in range(len(part))])
             found.append(model(**inputs_of(batch, model.device)).logits.float().cpu().numpy())
-            cuts += cuts_of(encoded, schema.max_length)
-    return np.concatenate(found), cuts
+            truncated += truncated_rows(encoded, schema.max_length)
+    return np.concatenate(found), truncated
 
 
 def _text(row: Row, field: str, schema: Schema) -> str:

@@ -16,7 +16,6 @@ from transformer_e2e.hf.tokenizers import build_tokenizer
 from transformer_e2e.metrics import squad
 from transformer_e2e.tasks.asked import Asked, open_questions, questions_of_rows, texts_of
 from transformer_e2e.tasks.continuation import continue_prompts
-from transformer_e2e.tasks.cuts import CUT, models_limit, without_cuts
 from transformer_e2e.tasks.padding import pad
 from transformer_e2e.tasks.passes import mean_loss
 from transformer_e2e.tasks.prompts import (
@@ -28,6 +27,7 @@ from transformer_e2e.tasks.prompts import (
     write_prompt,
 )
 from transformer_e2e.tasks.registry import Row, Say
+from transformer_e2e.tasks.truncation import TRUNCATED, models_limit, with_truncated_told
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -55,8 +55,8 @@ def _prepare(arguments: Arguments, asked: Asked, schema: Schema, say: Say) -> Pr
     return Prepared(
         model=build_model(arguments, tokenizer),
         tokenizer=tokenizer,
-        train=without_cuts(encode(asked.train), "training contexts", limit, say),
-        evaluation=without_cuts(encode(asked.held_out), "held-out contexts", limit, say),
+        train=with_truncated_told(encode(asked.train), "training contexts", limit, say),
+        evaluation=with_truncated_told(encode(asked.held_out), "held-out contexts", limit, say),
         collate=_collate(tokenizer, schema.max_length if arguments.data.pad_to_max_length else None),
         schema=schema,
         more_metrics=lambda pipeline, _: _judged(pipeline, asked.held_out, batch_size),
@@ -67,23 +67,26 @@ def _prepare(arguments: Arguments, asked: Asked, schema: Schema, say: Say) -> Pr
 def predict(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int) -> list[dict[str, Any]]:
     """{"question", "answer", "score"} a row; `score` is the probability of the answer and its end.
 
-    A row whose context lost its end has "cut": true, too.
+    A row whose context lost its end has "truncated": true, too.
     """
     questions = questions_of_rows(pipeline.schema, rows, answered=False)
     prompts = _prompts(pipeline, questions)
-    found = []
-    for prompt, (text, chance) in zip(prompts, _answers(pipeline, prompts, batch_size), strict=True):
-        cut = {CUT: True} if prompt.cut else {}
-        found.append({"answer": text, "score": round(chance, 4), **cut})
+    answers = _answers(pipeline, prompts, batch_size)
     return [
-        {"question": question.question, **answer} for question, answer in zip(questions, found, strict=True)
+        {
+            "question": question.question,
+            "answer": text,
+            "score": round(chance, 4),
+            **({TRUNCATED: True} if prompt.truncated else {}),
+        }
+        for question, prompt, (text, chance) in zip(questions, prompts, answers, strict=True)
     ]
 
 
 def score(pipeline: Pipeline, rows: Sequence[Row], *, batch_size: int, say: Say) -> dict[str, float]:
     """{"loss", "exact_match", "f1"}: the mean loss of the answers' tokens, and percent."""
     questions = questions_of_rows(pipeline.schema, rows, answered=True)
-    examples = without_cuts(
+    examples = with_truncated_told(
         make_prompts(questions, pipeline.tokenizer, _shape(pipeline.schema)),
         "contexts",
         models_limit(pipeline.schema),

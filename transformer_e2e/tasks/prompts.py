@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transformer_e2e.data.questions import Question
 from transformer_e2e.errors import ConfigError
-from transformer_e2e.tasks.cuts import CUT
 from transformer_e2e.tasks.mapping import map_questions
+from transformer_e2e.tasks.truncation import TRUNCATED
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -43,7 +43,7 @@ class Prompt(NamedTuple):
     """What the model goes on with, up to and with `Answer:`; whether the context lost its end."""
 
     ids: list[int]
-    cut: bool
+    truncated: bool
 
 
 def write_prompt(question: Question, tokenizer: PreTrainedTokenizerBase, shape: PromptShape) -> Prompt:
@@ -51,7 +51,7 @@ def write_prompt(question: Question, tokenizer: PreTrainedTokenizerBase, shape: 
     asking = _ids(tokenizer, ASK)
     room = shape.max_length - len(asking) - shape.max_answer - 1
     text = _ids(tokenizer, f"Question: {question.question} Context: {question.context}")
-    return Prompt([*text[:room], *asking], cut=len(text) > room)
+    return Prompt([*text[:room], *asking], truncated=len(text) > room)
 
 
 def make_prompts(
@@ -62,7 +62,7 @@ def make_prompts(
     workers: int = 1,
 ) -> Dataset:
     """input_ids and labels: the prompt, the first answer and an end of text; the prompt has no labels. And
-    `cut`: whether the context lost its end.
+    `truncated`: whether the context lost its end.
 
     An answer of more than `max_answer` tokens is cut there, and then has no end.
     """
@@ -83,11 +83,11 @@ def end_of_text(tokenizer: PreTrainedTokenizerBase) -> int:
 
 def _example(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase, shape: PromptShape) -> dict[str, Any]:
     question = Question(row["question"], row["context"])
-    prompt, cut = write_prompt(question, tokenizer, shape)
+    prompt, truncated = write_prompt(question, tokenizer, shape)
     answer = _ids(tokenizer, f" {row['answers'][0].strip()}") if row["answers"] else []
     fits = len(answer) <= shape.max_answer
     answer = [*answer, end_of_text(tokenizer)] if fits else answer[: shape.max_answer]
-    return {"input_ids": [*prompt, *answer], "labels": [IGNORED] * len(prompt) + answer, CUT: cut}
+    return {"input_ids": [*prompt, *answer], "labels": [IGNORED] * len(prompt) + answer, TRUNCATED: truncated}
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

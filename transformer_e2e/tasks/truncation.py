@@ -11,26 +11,29 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import BatchEncoding
 
-CUT = "cut"  # column of a table and key of a prediction: whether it was longer than what is read of it
+TRUNCATED = (
+    "truncated"  # column of a table and key of a prediction: whether it was longer than what is read of it
+)
 
 
-def cuts_of(encoded: BatchEncoding, max_length: int) -> list[bool]:
+def truncated_rows(encoded: BatchEncoding, max_length: int) -> list[bool]:
     """Whether each row lost its end. A tokenizer written in Python does not tell: there, one that is full."""
     if encoded.encodings is None:
         return [len(ids) >= max_length for ids in encoded["input_ids"]]
     return [bool(encoding.overflowing) for encoding in encoded.encodings]
 
 
-def tell_cuts(cut: int, count: int, what: str, limit: str, say: Say) -> None:
+def tell_truncated(truncated: int, count: int, what: str, limit: str, say: Say) -> None:
     """`what`: "training examples"; `limit`: "--max_seq_length=128"."""
-    if cut:
-        say(f"note: {cut:,} of {count:,} {what} do not fit into {limit} tokens: only their start is read")
+    if truncated:
+        part = f"{truncated:,} of {count:,} {what}"
+        say(f"note: {part} do not fit into {limit} tokens: only their start is read")
 
 
-def without_cuts(table: Dataset, what: str, limit: str, say: Say) -> Dataset:
-    """The examples as a model takes them, once their column `cut` is told."""
-    tell_cuts(sum(table[CUT]), len(table), what, limit, say)
-    return table.remove_columns(CUT)
+def with_truncated_told(table: Dataset, what: str, limit: str, say: Say) -> Dataset:
+    """The examples as a model takes them, once their column `truncated` is told."""
+    tell_truncated(sum(table[TRUNCATED]), len(table), what, limit, say)
+    return table.remove_columns(TRUNCATED)
 
 
 def models_limit(schema: Schema) -> str:
