@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import BatchEncoding
 
-TRUNCATED = (
-    "truncated"  # column of a table and key of a prediction: whether it was longer than what is read of it
-)
+TRUNCATED = "truncated"  # column of a table, key of a prediction: whether only its beginning is read
 
 
 def truncated_rows(encoded: BatchEncoding, max_length: int) -> list[bool]:
